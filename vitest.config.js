@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    // Workers run built JavaScript, so tests run against the build, and are built with it.
+    include: ["dist/test/**/*.test.js"],
+    pool: "forks",
+    // Each file has worker threads of its own: more files at once would only take turns on the cores.
+    fileParallelism: false,
+    testTimeout: 60_000,
+  },
+});
