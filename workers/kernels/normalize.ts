@@ -1,0 +1,139 @@
+// Phase `normalize`: moments and apply of sets of consecutive cells, each set read from memory once.
+//
+// A core hides the latency of memory only behind work that is close by. So the moments of set s + 1 are summed in the loop
+// that applies set s: loads that miss (s + 1) and stores that miss (s) overlap, and s itself is read from the cache.
+import { applyCellPair, applyF32Cells, applyF32Run, applyPair } from "./apply";
+import { pinF32, pinF64, sumLanes, widen } from "./lanes";
+import { BLOCK, endMerge, finishBlocks, m2, mean, mergeSegment, momentsF32Set, pivotF32, startMerge } from "./moments";
+
+const SEGMENT: usize = 16384; // cells: SEGMENT_CELLS of src/protocol.ts
+
+/**
+ * One segment applied while the segment of the same length at `next` is summed by blocks, as momentsF32Segment does it.
+ * CELLS: weight and bias are addresses of float64 per cell and `scale` is rstd; otherwise y = (x - mean) * scale + shift.
+ */
+// @ts-ignore: decorator
+@inline
+function fuse<CELLS>(
+  x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize,
+): void {
+  const start = next;
+  const pivot = pivotF32(next);
+  const m = pinF64(center, 0), a = pinF64(scale, 1), b = pinF64(shift, 2), p = pinF32(pivot, 3);
+  let total = f64x2.splat(0), totalSquares = f64x2.splat(0);
+  for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
+    let s0 = f32x4.splat(0), s1 = s0, q0 = s0, q1 = s0;
+    for (const stop = x + (BLOCK << 2); x < stop; x += 32, y += 32, next += 32) {
+      const c = f32x4.sub(v128.load(next), p);
+      const d = f32x4.sub(v128.load(next, 16), p);
+      s0 = f32x4.add(s0, c);
+      s1 = f32x4.add(s1, d);
+      q0 = f32x4.add(q0, f32x4.mul(c, c));
+      q1 = f32x4.add(q1, f32x4.mul(d, d));
+      if (isInteger<CELLS>()) {
+        applyCellPair(x, y, 0, m, a, weight, bias);
+        applyCellPair(x, y, 8, m, a, weight, bias);
+        applyCellPair(x, y, 16, m, a, weight, bias);
+        applyCellPair(x, y, 24, m, a, weight, bias);
+        weight += 64;
+        bias += 64;
+      } else {
+        applyPair(x, y, 0, m, a, b);
+        applyPair(x, y, 8, m, a, b);
+        applyPair(x, y, 16, m, a, b);
+        applyPair(x, y, 24, m, a, b);
+      }
+    }
+    total = f64x2.add(total, widen(f32x4.add(s0, s1)));
+    totalSquares = f64x2.add(totalSquares, widen(f32x4.add(q0, q1)));
+  }
+  const tail = n & (BLOCK - 1);
+  if (tail) {
+    if (isInteger<CELLS>()) applyF32Cells(x, y, tail, center, scale, weight, bias);
+    else applyF32Run(x, y, tail, center, scale, shift);
+  }
+  finishBlocks(start, n, pivot, sumLanes(total), sumLanes(totalSquares));
+}
+
+/** fuse with one scale and shift. Two reads (x from cache), one write. BLOCK <= n <= SEGMENT. */
+export function fuseF32Run(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64): void {
+  fuse<f64>(x, y, next, n, center, scale, shift, 0, 0);
+}
+
+/** fuse with a weight and bias per cell. As above. */
+export function fuseF32Cells(
+  x: usize, y: usize, next: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize,
+): void {
+  fuse<i32>(x, y, next, n, center, rstd, 0, weight, bias);
+}
+
+/**
+ * Sets [first, first + count) of `length` consecutive cells. weight and bias are float64, or both 0 for none; they have
+ * one entry a run of `run` cells, and set s takes those of group s % groups. Where `moments` is not 0,
+ * {mean, M2} of set s go to moments + 16 * s. One read, one write; y may be x. Any length >= 1, 4-byte aligned.
+ */
+export function normalizeF32Sets(
+  x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
+  weight: usize, bias: usize, eps: f64, moments: usize,
+): void {
+  const n = <f64>length;
+  const bytes = length << 2;
+  const entries = length / run;
+  const perCell = weight != 0 && run == 1 && length > 1;
+  const perSet = weight == 0 || run == length;
+  const fused = length >= BLOCK && (perCell || perSet);
+  x += first * bytes;
+  y += first * bytes;
+  momentsF32Set(x, length);
+  for (let set = first, end = first + count; set < end; set++, x += bytes, y += bytes) {
+    if (moments) {
+      store<f64>(moments + (set << 4), mean);
+      store<f64>(moments + (set << 4), m2, 8);
+    }
+    const center = mean;
+    const rstd = 1 / Math.sqrt(m2 / n + eps);
+    const affine = weight + (((set % groups) * entries) << 3);
+    const shifts = bias + (affine - weight);
+    const scale = perSet && weight ? rstd * load<f64>(affine) : rstd;
+    const shift = perSet && weight ? load<f64>(shifts) : 0;
+    if (fused && set + 1 < end) {
+      startMerge();
+      for (let done: usize = 0; done < length; done += SEGMENT) {
+        const cells = min(SEGMENT, length - done), at = done << 2;
+        if (cells < BLOCK) {
+          // Only a last segment is so short: no whole block to fuse.
+          if (perCell) applyF32Cells(x + at, y + at, cells, center, rstd, affine + (done << 3), shifts + (done << 3));
+          else applyF32Run(x + at, y + at, cells, center, scale, shift);
+          momentsF32Set(x + bytes + at, cells);
+        } else if (perCell) {
+          fuseF32Cells(x + at, y + at, x + bytes + at, cells, center, rstd, affine + (done << 3), shifts + (done << 3));
+        } else {
+          fuseF32Run(x + at, y + at, x + bytes + at, cells, center, scale, shift);
+        }
+        mergeSegment(<f64>cells);
+      }
+      endMerge();
+      continue;
+    }
+    if (perCell) applyF32Cells(x, y, length, center, rstd, affine, shifts);
+    else if (perSet) applyF32Run(x, y, length, center, scale, shift);
+    else {
+      for (let i: usize = 0; i < entries; i++) {
+        const at = (i * run) << 2;
+        applyF32Run(x + at, y + at, run, center, rstd * load<f64>(affine + (i << 3)), load<f64>(shifts + (i << 3)));
+      }
+    }
+    if (set + 1 < end) momentsF32Set(x + bytes, length);
+  }
+}
+
+/** y = 2x: the least that any normalisation must move. The bench's ruler. One read, one write; y may be x. n a multiple of 16. */
+export function doubleF32Run(x: usize, y: usize, n: usize): void {
+  const two = f32x4.splat(2);
+  for (const end = x + (n << 2); x < end; x += 64, y += 64) {
+    v128.store(y, f32x4.mul(v128.load(x), two));
+    v128.store(y, f32x4.mul(v128.load(x, 16), two), 16);
+    v128.store(y, f32x4.mul(v128.load(x, 32), two), 32);
+    v128.store(y, f32x4.mul(v128.load(x, 48), two), 48);
+  }
+}
