@@ -1,0 +1,56 @@
+/** The kernel module's exports. Addresses are bytes, counts are cells or units; workers/kernels/ documents each. */
+export interface Kernels {
+  setScratch(address: number): void;
+  momentsF32Exact(x: number, n: number): void;
+  momentsF32Segment(x: number, n: number): void;
+  momentsF32Sets(x: number, partials: number, first: number, count: number, length: number): void;
+  momentsF32Runs(
+    x: number,
+    partials: number,
+    first: number,
+    count: number,
+    length: number,
+    groups: number,
+    samples: number,
+    perSegment: number,
+  ): void;
+  momentsF32Columns(x: number, partials: number, rows: number, width: number, stride: number): void;
+  applyF32Run(x: number, y: number, n: number, mean: number, scale: number, shift: number): void;
+  applyF32Cells(x: number, y: number, n: number, mean: number, rstd: number, weight: number, bias: number): void;
+  applyF32Runs(x: number, y: number, first: number, count: number, length: number, period: number, table: number): void;
+  applyF32SetCells(
+    x: number,
+    y: number,
+    first: number,
+    count: number,
+    length: number,
+    groups: number,
+    table: number,
+    weight: number,
+    bias: number,
+  ): void;
+  applyF32Columns(x: number, y: number, first: number, count: number, width: number, table: number): void;
+  normalizeF32Sets(
+    x: number,
+    y: number,
+    first: number,
+    count: number,
+    length: number,
+    groups: number,
+    run: number,
+    weight: number,
+    bias: number,
+    eps: number,
+    moments: number,
+  ): void;
+  doubleF32Run(x: number, y: number, n: number): void;
+}
+
+/** An instance of the kernels over the arena, with its own scratch slot. */
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory, scratch: number): Kernels {
+  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  // The build compiles the module from workers/kernels/index.ts; a test holds its exports against this interface.
+  const kernels = instance.exports as unknown as Kernels;
+  kernels.setScratch(scratch);
+  return kernels;
+}

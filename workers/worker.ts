@@ -1,0 +1,23 @@
+import { workerData } from "node:worker_threads";
+import { CONTROL, type PhaseTask, SCRATCH_BYTES, SCRATCH_SLOTS, sliceCount, type WorkerData } from "../src/protocol.js";
+import { instantiate } from "./kernels.js";
+import { runSlice } from "./phase.js";
+
+const { memory, module, slots } = workerData as WorkerData;
+
+// Slots are taken once for each thread's life. Threads that replace crashed ones go round after SCRATCH_SLOTS - 1 births,
+// far more than can be alive at once.
+const slot = 1 + (Atomics.add(new Int32Array(slots), 0, 1) % (SCRATCH_SLOTS - 1));
+const kernels = instantiate(module, memory, slot * SCRATCH_BYTES);
+
+/** The piscina handler: claims slices of one phase until none is left or the call is aborted. */
+export default function work({ phase, operands, control }: PhaseTask): void {
+  const words = new Int32Array(control);
+  const slices = sliceCount(phase);
+  while (Atomics.load(words, CONTROL.abort) === 0) {
+    const slice = Atomics.add(words, CONTROL.cursor, 1);
+    if (slice >= slices) return;
+    runSlice(kernels, phase, operands, slice);
+    Atomics.add(words, CONTROL.done, 1);
+  }
+}
