@@ -1,0 +1,105 @@
+import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { groupNormGeometry } from "../geometry.js";
+import { formatShape, product, type Shape } from "../tensor/shape.js";
+import { checkBoolean, checkEps, checkParameter, checkPositiveInteger, readOptions } from "./arguments.js";
+import type { Layer, Normalization } from "./layer.js";
+
+export interface GroupNormOptions {
+  /** Added to the variance. Default 1e-5. */
+  readonly eps?: number;
+  /** Whether there are a weight and a bias per channel. Default true. */
+  readonly affine?: boolean;
+  /** With `affine: true`, whether there is a bias. Default true. */
+  readonly bias?: boolean;
+}
+
+/**
+ * Group normalisation (Wu, He 2018, arXiv:1803.08494), as torch.nn.GroupNorm: mean and biased variance of each sample's
+ * numChannels / numGroups channels with their space; weight and bias per channel.
+ *
+ * Input `[N, C, *]`, output the same. The same in training and evaluation.
+ */
+export class GroupNorm implements Layer {
+  readonly name = "GroupNorm";
+  readonly numGroups: number;
+  readonly numChannels: number;
+  readonly eps: number;
+  /** `[numChannels]`, starts at 1. Null without affine. */
+  weight: Float32Array | null;
+  /** `[numChannels]`, starts at 0. Null without affine or bias. */
+  bias: Float32Array | null;
+  training = true;
+
+  /** @throws InvalidArgumentError, also if numChannels is not divisible by numGroups. */
+  constructor(numGroups: number, numChannels: number, options?: GroupNormOptions) {
+    const { eps, affine, bias } = readOptions(this.name, options, { eps: 1e-5, affine: true, bias: true });
+    this.numGroups = checkPositiveInteger(this.name, "numGroups", numGroups);
+    this.numChannels = checkPositiveInteger(this.name, "numChannels", numChannels);
+    if (numChannels % numGroups !== 0) {
+      throw new InvalidArgumentError(
+        this.name,
+        "numChannels",
+        `a number divisible by numGroups (${numGroups})`,
+        String(numChannels),
+      );
+    }
+    this.eps = checkEps(this.name, eps);
+    const withWeight = checkBoolean(this.name, "affine", affine);
+    this.weight = withWeight ? new Float32Array(numChannels).fill(1) : null;
+    this.bias = checkBoolean(this.name, "bias", bias) && withWeight ? new Float32Array(numChannels) : null;
+  }
+
+  /** Sets training mode; GroupNorm computes the same in both. Returns the layer. */
+  train(mode = true): this {
+    this.training = mode;
+    return this;
+  }
+
+  /** Sets evaluation mode. Returns the layer. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
+  prepare(shape: Shape): Normalization {
+    const [n, c] = shape;
+    if (n === undefined || c === undefined) {
+      throw new InvalidShapeError(
+        this.name,
+        `expected input of at least 2 dimensions but got ${shape.length}D input of shape ${formatShape(shape)}`,
+        shape,
+      );
+    }
+    if (c % this.numGroups !== 0) {
+      throw new InvalidShapeError(
+        this.name,
+        `expected the number of channels to be divisible by numGroups but got input of shape ${formatShape(shape)} and numGroups=${this.numGroups}`,
+        shape,
+      );
+    }
+    // Without weights PyTorch takes any number of channels that the groups divide.
+    if (c !== this.numChannels && (this.weight !== null || this.bias !== null)) {
+      throw new InvalidShapeError(
+        this.name,
+        `expected weight to have an entry for each channel of the input but got weight of shape [${this.numChannels}] and input of shape ${formatShape(shape)}`,
+        shape,
+      );
+    }
+    const space = product(shape, 2, shape.length);
+    if (((n * c) / this.numGroups) * space === 1) {
+      throw new InvalidShapeError(
+        this.name,
+        `expected more than 1 value per group but got input of shape ${formatShape(shape)}`,
+        shape,
+      );
+    }
+    return {
+      geometry: groupNormGeometry(n, c, space, this.numGroups),
+      eps: this.eps,
+      weight: checkParameter(this.name, "weight", this.weight, c),
+      bias: checkParameter(this.name, "bias", this.bias, c),
+      given: null,
+      update: null,
+    };
+  }
+}

@@ -1,0 +1,90 @@
+import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { layerNormGeometry } from "../geometry.js";
+import { cellsOf, formatShape, product, type Shape, sameShape } from "../tensor/shape.js";
+import { checkBoolean, checkEps, checkParameter, checkPositiveInteger, readOptions } from "./arguments.js";
+import type { Layer, Normalization } from "./layer.js";
+
+export interface LayerNormOptions {
+  /** Added to the variance. Default 1e-5. */
+  readonly eps?: number;
+  /** Whether there are a weight and a bias per normalised cell. Default true. */
+  readonly elementwiseAffine?: boolean;
+  /** With `elementwiseAffine: true`, whether there is a bias. Default true. */
+  readonly bias?: boolean;
+}
+
+/**
+ * Layer normalisation (Ba, Kiros, Hinton 2016, arXiv:1607.06450) over the last dimensions, as torch.nn.LayerNorm:
+ * y = (x - mean) / sqrt(variance + eps) * weight + bias, mean and biased variance over `normalizedShape`.
+ *
+ * Input `[*, ...normalizedShape]`, output the same. The same in training and evaluation.
+ */
+export class LayerNorm implements Layer {
+  readonly name = "LayerNorm";
+  readonly normalizedShape: Shape;
+  readonly eps: number;
+  /** `normalizedShape` in row-major order; starts at 1. Null without affine. */
+  weight: Float32Array | null;
+  /** As weight; starts at 0. Null without affine or bias. */
+  bias: Float32Array | null;
+  training = true;
+
+  /**
+   * @param normalizedShape the last dimensions' sizes: a positive integer, or an array of them.
+   * @throws InvalidArgumentError
+   */
+  constructor(normalizedShape: number | Shape, options?: LayerNormOptions) {
+    const { eps, elementwiseAffine, bias } = readOptions(this.name, options, {
+      eps: 1e-5,
+      elementwiseAffine: true,
+      bias: true,
+    });
+    this.normalizedShape = checkNormalizedShape(this.name, normalizedShape);
+    this.eps = checkEps(this.name, eps);
+    const cells = cellsOf(this.normalizedShape);
+    const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
+    this.weight = affine ? new Float32Array(cells).fill(1) : null;
+    this.bias = checkBoolean(this.name, "bias", bias) && affine ? new Float32Array(cells) : null;
+  }
+
+  /** Sets training mode; LayerNorm computes the same in both. Returns the layer. */
+  train(mode = true): this {
+    this.training = mode;
+    return this;
+  }
+
+  /** Sets evaluation mode. Returns the layer. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
+  prepare(shape: Shape): Normalization {
+    const outer = shape.length - this.normalizedShape.length;
+    if (outer < 0 || !sameShape(shape.slice(outer), this.normalizedShape)) {
+      const wanted = `[*, ${this.normalizedShape.join(", ")}]`;
+      throw new InvalidShapeError(
+        this.name,
+        `given normalizedShape ${formatShape(this.normalizedShape)}, expected input of shape ${wanted} but got ${formatShape(shape)}`,
+        shape,
+      );
+    }
+    const cells = cellsOf(this.normalizedShape);
+    return {
+      geometry: layerNormGeometry(product(shape, 0, outer), cells),
+      eps: this.eps,
+      weight: checkParameter(this.name, "weight", this.weight, cells),
+      bias: checkParameter(this.name, "bias", this.bias, cells),
+      given: null,
+      update: null,
+    };
+  }
+}
+
+function checkNormalizedShape(operation: string, value: unknown): Shape {
+  if (!Array.isArray(value)) return Object.freeze([checkPositiveInteger(operation, "normalizedShape", value)]);
+  if (value.length === 0) {
+    throw new InvalidArgumentError(operation, "normalizedShape", "at least one dimension", describe(value));
+  }
+  return Object.freeze(value.map((size) => checkPositiveInteger(operation, "normalizedShape", size)));
+}
