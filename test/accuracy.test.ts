@@ -1,0 +1,119 @@
+// Every layer against the float64 oracle. The bound: applying is float64 with one rounding (0.5 ulp); a mean off by e deviations moves
+// each cell by e, and block sums in float32 leave e < 1 ulp; the deviation's error is smaller. So 2 ulp, 3 with weight and bias.
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  GroupNorm,
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+  type Layer,
+  LayerNorm,
+  NormPool,
+} from "../src/index.js";
+import { batchNorm, groupNorm, instanceNorm, layerNorm, type Reference, type ReferenceOptions } from "./reference.js";
+import { expectWithinUlps, normal } from "./support.js";
+
+const MEANS = [0, 1, 1e2, 1e4, 1e6];
+const pool = new NormPool({ threads: 3 });
+afterAll(() => pool.close());
+
+type Affine = { weight: Float32Array | null; bias: Float32Array | null };
+type Layered = Layer & Affine;
+
+interface Case {
+  readonly name: string;
+  readonly shape: readonly number[];
+  make(affine: boolean): Layered;
+  reference(x: Float32Array, options: ReferenceOptions): Reference;
+}
+
+function layerNormCase(outer: readonly number[], normalized: readonly number[]): Case {
+  return {
+    name: "LayerNorm",
+    shape: [...outer, ...normalized],
+    make: (affine) => new LayerNorm([...normalized], { elementwiseAffine: affine }),
+    reference: (x, options) => layerNorm(x, normalized, options),
+  };
+}
+
+function groupNormCase(groups: number, shape: readonly number[]): Case {
+  return {
+    name: `GroupNorm(${groups})`,
+    shape,
+    make: (affine) => new GroupNorm(groups, shape[1] as number, { affine }),
+    reference: (x, options) => groupNorm(x, shape, groups, options),
+  };
+}
+
+type ChannelLayer = new (channels: number, options: { affine: boolean }) => Layered;
+
+function instanceNormCase(Class: ChannelLayer, shape: readonly number[]): Case {
+  return {
+    name: Class.name,
+    shape,
+    make: (affine) => new Class(shape[1] as number, { affine }),
+    reference: (x, options) => instanceNorm(x, shape, options),
+  };
+}
+
+function batchNormCase(Class: ChannelLayer, shape: readonly number[]): Case {
+  return {
+    name: Class.name,
+    shape,
+    make: (affine) => new Class(shape[1] as number, { affine }),
+    reference: (x, options) => batchNorm(x, shape, options),
+  };
+}
+
+// Lengths about a lane (4), a vector loop (16), a block (64), a page, a segment (16384), one worker's largest set (262144).
+const LENGTHS = [2, 3, 15, 16, 17, 63, 64, 65, 127, 1023, 1024, 16383, 16384, 16385, 32769];
+
+const CASES: Case[] = [
+  layerNormCase([5], [1]),
+  ...LENGTHS.map((length) => layerNormCase([length < 2000 ? 37 : 9], [length])),
+  layerNormCase([2, 3], [7, 11]),
+  layerNormCase([2], [262_144]),
+  layerNormCase([2], [262_145]),
+  layerNormCase([1], [5_000_000]),
+  ...LENGTHS.map((length) => instanceNormCase(InstanceNorm1d, [3, 5, length])),
+  instanceNormCase(InstanceNorm2d, [2, 3, 17, 33]),
+  instanceNormCase(InstanceNorm3d, [2, 3, 5, 7, 9]),
+  instanceNormCase(InstanceNorm1d, [1, 2, 300_001]),
+  ...[1, ...LENGTHS].map((space) => groupNormCase(3, [2, 9, space])),
+  groupNormCase(2, [3, 6]),
+  groupNormCase(1, [1, 4, 75_000]),
+  groupNormCase(1, [1, 100_003, 3]),
+  groupNormCase(2, [2, 600_002]),
+  groupNormCase(1, [1, 1, 5_000_000]),
+  ...[1, ...LENGTHS].map((space) => batchNormCase(BatchNorm1d, [7, 5, space])),
+  batchNormCase(BatchNorm1d, [3, 1]),
+  batchNormCase(BatchNorm1d, [1025, 1]),
+  batchNormCase(BatchNorm1d, [513, 515]),
+  batchNormCase(BatchNorm1d, [2000, 3, 15]),
+  batchNormCase(BatchNorm1d, [2000, 3, 49]),
+  batchNormCase(BatchNorm2d, [40, 3, 33, 31]),
+  batchNormCase(BatchNorm3d, [3, 2, 3, 5, 7]),
+  batchNormCase(BatchNorm1d, [5_000_000, 1]),
+  batchNormCase(BatchNorm1d, [1, 1, 5_000_000]),
+];
+
+describe.each(MEANS)("with mean %s and deviation 1", (mean) => {
+  test.each(CASES.map((c) => [`${c.name} of [${c.shape}]`, c] as const))("%s agrees with float64", async (_, c) => {
+    const cells = c.shape.reduce((a, b) => a * b, 1);
+    const data = normal(cells, cells + mean, mean);
+    using x = pool.from(data, c.shape);
+    using plain = await pool.forward(c.make(false), x);
+    expectWithinUlps(plain.data, c.reference(data, {}).y, 2);
+
+    const layer = c.make(true);
+    const { weight, bias } = layer;
+    if (weight === null || bias === null) return expect.fail("a layer made with affine has no weight");
+    weight.set(normal(weight.length, 7, 1, 0.5));
+    bias.set(normal(bias.length, 8));
+    using y = await pool.forward(layer, x);
+    expectWithinUlps(y.data, c.reference(data, { weight, bias }).y, 3);
+  });
+});
