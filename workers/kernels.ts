@@ -1,8 +1,25 @@
-/** The kernel module's exports. Addresses are bytes, counts are cells or units; workers/kernels/ documents each. */
+/** Every export of the kernel module: tests hold the build against it. */
+export const KERNELS = [
+  "setScratch",
+  "sumsF32Exact",
+  "pivotF32",
+  "momentsF32Sets",
+  "momentsF32Runs",
+  "momentsF32Columns",
+  "applyF32Run",
+  "applyF32Cells",
+  "applyF32Runs",
+  "applyF32SetCells",
+  "applyF32Columns",
+  "fuseF32Run",
+  "fuseF32Cells",
+  "normalizeF32Sets",
+  "doubleF32Run",
+] as const;
+
+/** The kernels that are called from JavaScript. Addresses are bytes, counts are cells or units; workers/kernels/ documents each. */
 export interface Kernels {
   setScratch(address: number): void;
-  momentsF32Exact(x: number, n: number): void;
-  momentsF32Segment(x: number, n: number): void;
   momentsF32Sets(x: number, partials: number, first: number, count: number, length: number): void;
   momentsF32Runs(
     x: number,

@@ -1,0 +1,197 @@
+// The built kernel module, and each kernel alone: lengths about every loop's edge, any alignment of 4 bytes.
+
+import { readFileSync } from "node:fs";
+import { beforeAll, describe, expect, test } from "vitest";
+import { instantiate, KERNELS, type Kernels } from "../workers/kernels.js";
+import { layerNorm } from "./reference.js";
+import { expectSameBits, expectWithinUlps, kernelModule, normal } from "./support.js";
+
+// Edges: a pair (2), the unrolled loops (8, 16), a block (64), a segment (16384), and one to either side.
+const LENGTHS = [
+  1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 71, 127, 128, 129, 1023, 1024, 16383, 16384, 16385, 33_000,
+];
+const SEGMENT_LENGTHS = LENGTHS.filter((length) => length <= 16384);
+const MISALIGNMENTS = [0, 4, 8, 12];
+
+const memory = new WebAssembly.Memory({ initial: 64, maximum: 65_536, shared: true });
+const X = 65_536;
+const Y = X + (1 << 20);
+const OUT = Y + (1 << 20);
+const WEIGHT = OUT + 4096;
+const BIAS = WEIGHT + (1 << 19);
+let kernels: Kernels;
+beforeAll(() => {
+  kernels = instantiate(kernelModule(), memory, 1024);
+});
+
+function put(address: number, cells: Float32Array): void {
+  new Float32Array(memory.buffer, address, cells.length).set(cells);
+}
+
+function cellsAt(address: number, length: number): Float32Array {
+  return new Float32Array(memory.buffer, address, length).slice();
+}
+
+function doublesAt(address: number, length: number): Float64Array {
+  return new Float64Array(memory.buffer, address, length);
+}
+
+describe("the module", () => {
+  test("has no data segment, no start function, no table and no global import", () => {
+    const wasm = kernelBytes();
+    const sections: number[] = [];
+    for (let at = 8; at < wasm.length; ) {
+      sections.push(wasm[at] as number);
+      let size = 0;
+      let shift = 0;
+      let byte: number;
+      at++;
+      do {
+        byte = wasm[at++] as number;
+        size |= (byte & 127) << shift;
+        shift += 7;
+      } while (byte & 128);
+      at += size;
+    }
+    const START = 8;
+    const DATA = 11;
+    const DATA_COUNT = 12;
+    expect(sections).not.toContain(START);
+    expect(sections).not.toContain(DATA);
+    expect(sections).not.toContain(DATA_COUNT);
+    expect(WebAssembly.Module.imports(kernelModule())).toEqual([{ module: "env", name: "memory", kind: "memory" }]);
+  });
+
+  test("exports what the list of kernels names, and nothing else", () => {
+    const exported = WebAssembly.Module.exports(kernelModule()).filter(({ kind }) => kind === "function");
+    expect(exported.map(({ name }) => name).sort()).toEqual([...KERNELS].sort());
+  });
+
+  test("leaves memory as it is when a worker starts over it", () => {
+    const before = new Uint8Array(memory.buffer).slice();
+    instantiate(kernelModule(), memory, 2048);
+    expect(Buffer.compare(before, new Uint8Array(memory.buffer))).toBe(0);
+  });
+});
+
+describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
+  test.each(SEGMENT_LENGTHS)("momentsF32Sets of %i cells agrees with float64", (length) => {
+    const data = normal(2 * length, length, 100);
+    put(X + off, data);
+    kernels.momentsF32Sets(X + off, OUT, 0, 2, length);
+    const { mean, variance } = layerNorm(data, [length]);
+    for (let set = 0; set < 2; set++) {
+      const [m, m2] = doublesAt(OUT + 16 * set, 2);
+      expect(Math.abs((m as number) - (mean[set] as number))).toBeLessThan(1e-7);
+      expect(Math.abs((m2 as number) / length - (variance[set] as number))).toBeLessThan(1e-7);
+    }
+  });
+
+  test.each(LENGTHS)("applyF32Run and applyF32Cells of %i cells round once, and touch nothing beside", (length) => {
+    const data = normal(length, length, 3);
+    put(X + off, data);
+    doublesAt(WEIGHT, length).set(normal(length, 1));
+    doublesAt(BIAS, length).set(normal(length, 2));
+    const weight = doublesAt(WEIGHT, length);
+    const bias = doublesAt(BIAS, length);
+    const apply: [() => void, (x: number, i: number) => number][] = [
+      [() => kernels.applyF32Run(X + off, Y + off, length, 3.1, 0.7, -0.2), (x) => (x - 3.1) * 0.7 + -0.2],
+      [
+        () => kernels.applyF32Cells(X + off, Y + off, length, 3.1, 0.7, WEIGHT, BIAS),
+        (x, i) => (x - 3.1) * 0.7 * (weight[i] as number) + (bias[i] as number),
+      ],
+    ];
+    for (const [run, formula] of apply) {
+      put(Y + off - 4, new Float32Array(length + 2).fill(-7));
+      run();
+      expectSameBits(cellsAt(Y + off, length), Float32Array.from(data, formula));
+      expect(cellsAt(Y + off - 4, 1)[0]).toBe(-7);
+      expect(cellsAt(Y + off + 4 * length, 1)[0]).toBe(-7);
+    }
+  });
+
+  test.each([...SEGMENT_LENGTHS, 16385, 32_768])(
+    "normalizeF32Sets of %i cells: fused or alone, the same bits",
+    (length) => {
+      const sets = 5;
+      const data = normal(sets * length, length, 9);
+      put(X + off, data);
+      doublesAt(WEIGHT, length).set(normal(length, 1));
+      doublesAt(BIAS, length).set(normal(length, 2));
+      for (const [weight, bias, run] of [
+        [0, 0, length],
+        [WEIGHT, BIAS, 1],
+        [WEIGHT, BIAS, length],
+      ] as const) {
+        kernels.normalizeF32Sets(X + off, Y + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0);
+        const fused = cellsAt(Y + off, sets * length);
+        for (let set = 0; set < sets; set++) {
+          kernels.normalizeF32Sets(X + off, Y + off, set, 1, length, 1, run, weight, bias, 1e-5, OUT);
+        }
+        expectSameBits(cellsAt(Y + off, sets * length), fused);
+        kernels.normalizeF32Sets(X + off, X + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0);
+        expectSameBits(cellsAt(X + off, sets * length), fused);
+        put(X + off, data);
+      }
+    },
+  );
+});
+
+describe("moments by blocks are given up for exact ones where float32 would lose digits", () => {
+  const LENGTH = 4096;
+
+  function momentsOf(data: Float32Array): { mean: number; variance: number } {
+    put(X, data);
+    kernels.momentsF32Sets(X, OUT, 0, 1, data.length);
+    const [mean, m2] = doublesAt(OUT, 2);
+    return { mean: mean as number, variance: (m2 as number) / data.length };
+  }
+
+  test.each([
+    ["near 1e30, whose squares overflow", normal(LENGTH, 1, 1e30, 1e29)],
+    ["near 1e-30, whose squares vanish", normal(LENGTH, 1, 1e-30, 1e-31)],
+    ["a first block far from all others", normal(LENGTH, 1).map((x, i) => (i < 64 ? x + 1e6 : x))],
+    ["one cell far from all others", normal(LENGTH, 1).map((x, i) => (i === 0 ? 1e8 : x))],
+    ["a steep ramp", Float32Array.from({ length: LENGTH }, (_, i) => i * 1000)],
+    ["alternating in sign and huge", Float32Array.from({ length: LENGTH }, (_, i) => (i % 2 === 0 ? 3e38 : -3e38))],
+  ])("%s", (_, data) => {
+    const { mean, variance } = momentsOf(data);
+    const reference = layerNorm(data, [LENGTH]);
+    const expectedVariance = reference.variance[0] as number;
+    expect(Math.abs(mean - (reference.mean[0] as number))).toBeLessThan(1e-7 * Math.sqrt(expectedVariance));
+    expect(Math.abs(variance - expectedVariance)).toBeLessThan(1e-7 * expectedVariance);
+  });
+
+  test("equal cells have their value as mean and no variance at all", () => {
+    for (const value of [0, 0.1, -3.3e7, 1e38]) {
+      expect(momentsOf(new Float32Array(LENGTH).fill(value))).toEqual({ mean: Math.fround(value), variance: 0 });
+    }
+  });
+
+  test("NaN and Infinity come through as PyTorch has them: a mean of Infinity, everything else NaN", () => {
+    for (const at of [0, 1, 63, 64, LENGTH - 1]) {
+      const data = normal(LENGTH, 1);
+      data[at] = Number.NaN;
+      expect(momentsOf(data)).toEqual({ mean: Number.NaN, variance: Number.NaN });
+      data[at] = Number.POSITIVE_INFINITY;
+      expect(momentsOf(data)).toEqual({ mean: Number.POSITIVE_INFINITY, variance: Number.NaN });
+    }
+  });
+});
+
+test("doubleF32Run doubles, in place too", () => {
+  const data = normal(1024, 1);
+  put(X, data);
+  kernels.doubleF32Run(X, Y, 1024);
+  expectWithinUlps(
+    cellsAt(Y, 1024),
+    data.map((x) => 2 * x),
+    0,
+  );
+  kernels.doubleF32Run(X, X, 1024);
+  expectSameBits(cellsAt(X, 1024), cellsAt(Y, 1024));
+});
+
+function kernelBytes(): Uint8Array {
+  return readFileSync(new URL("../workers/kernels.wasm", import.meta.url));
+}
