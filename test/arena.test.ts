@@ -1,0 +1,195 @@
+import { describe, expect, test } from "vitest";
+import { InvalidArgumentError, LayerNorm, NormPool, OutOfMemoryError } from "../src/index.js";
+import { Arena } from "../src/tensor/arena.js";
+import { collectGarbage } from "../src/tensor/collect.js";
+import { Regions } from "../src/tensor/regions.js";
+import { seeded } from "./support.js";
+
+const MIB = 1 << 20;
+
+/** A turn of the event loop: WeakRefs made before it may be collected after it. */
+function turn(): Promise<void> {
+  return new Promise(setImmediate);
+}
+
+describe("Regions", () => {
+  test("never overlap, are aligned, and join again when freed, over 5,000 random steps", () => {
+    const random = seeded(1);
+    const regions = new Regions(64, 64 * MIB);
+    const taken = new Map<number, number>();
+    for (let step = 0; step < 5000; step++) {
+      if (taken.size > 0 && random() < 0.5) {
+        const address = [...taken.keys()][Math.floor(random() * taken.size)] as number;
+        regions.free(address);
+        taken.delete(address);
+        continue;
+      }
+      const bytes = Math.floor(random() ** 4 * 4 * MIB);
+      const address = regions.take(bytes);
+      if (address === undefined) continue;
+      expect(address % (bytes >= 65_536 ? 4096 : 64)).toBe(0);
+      expect(address + bytes).toBeLessThanOrEqual(64 * MIB);
+      for (const [other, size] of taken) {
+        expect(address + Math.max(1, bytes) <= other || other + Math.max(1, size) <= address).toBe(true);
+      }
+      taken.set(address, bytes);
+    }
+    for (const address of taken.keys()) regions.free(address);
+    expect(regions.inUse).toBe(0);
+    expect(regions.take(64 * MIB - 4096)).toBe(4096);
+  });
+
+  test("a second free of an address is an error, not a second gap", () => {
+    const regions = new Regions(64, MIB);
+    const address = regions.take(100) as number;
+    regions.free(address);
+    expect(() => regions.free(address)).toThrow(RangeError);
+  });
+});
+
+describe("Arena", () => {
+  test("gives zeros, also where something lay before", () => {
+    const arena = new Arena();
+    const first = arena.own("test", 1000, false);
+    new Uint8Array(first.buffer, first.address, 1000).fill(255);
+    arena.free(first.address);
+    const second = arena.own("test", 2000, true);
+    expect(second.address).toBe(first.address);
+    expect(new Uint8Array(second.buffer, second.address, 2000).every((byte) => byte === 0)).toBe(true);
+    const scratch = arena.take("test", 64);
+    arena.float64(scratch, 8).fill(1);
+    arena.giveBack(scratch, 64);
+    const third = arena.own("test", 64, true);
+    expect(third.address).toBe(scratch);
+    expect(new Float64Array(third.buffer, third.address, 8)).toEqual(new Float64Array(8));
+  });
+
+  test("says how much was asked, in use and possible when there is not enough", () => {
+    const arena = new Arena(16 + 1); // 17 pages of 64 KiB, the first of them scratch
+    const region = arena.own("test", 8 * 65_536, false);
+    const error = catchError(() => arena.own("LayerNorm", 12 * 65_536, false));
+    expect(error).toBeInstanceOf(OutOfMemoryError);
+    expect(error).toMatchObject({ asked: 12 * 65_536, inUse: 8 * 65_536, possible: 8 * 65_536 });
+    expect((error as Error).message).toBe(
+      "LayerNorm: asked for 786432 bytes, but 524288 are in use and the pool's memory can hold 524288 in one piece at most",
+    );
+    arena.free(region.address);
+    expect(arena.own("test", 12 * 65_536, false).address).toBe(region.address);
+  });
+
+  test("frees a dropped region before it says out of memory", async () => {
+    const arena = new Arena(16 + 1);
+    let dropped: object | undefined = arena.own("test", 12 * 65_536, false);
+    expect(() => arena.own("test", 12 * 65_536, false)).toThrow(OutOfMemoryError);
+    dropped = undefined;
+    expect(dropped).toBeUndefined();
+    await turn();
+    expect(arena.own("test", 12 * 65_536, false).address).toBeGreaterThan(0);
+    expect(arena.inUse).toBe(12 * 65_536);
+  });
+});
+
+describe("garbage collection", () => {
+  test("a subarray keeps the region of a tensor that was dropped", async () => {
+    const pool = new NormPool({ threads: 1 });
+    const view = (() => pool.from(new Float32Array(1000).fill(7)).data.subarray(10, 20))();
+    await turn();
+    collectGarbage();
+    await turn();
+    const later = pool.from(new Float32Array(1000).fill(9));
+    expect(later.data[0]).toBe(9);
+    expect(view).toEqual(new Float32Array(10).fill(7));
+    await pool.close();
+  });
+
+  test("1,000 calls that drop 8 MiB each stay within 256 MiB", async () => {
+    const pool = new NormPool({ threads: 2 });
+    const layer = new LayerNorm(1024);
+    const x = pool.tensor("float32", [2048, 1024]);
+    let top = 0;
+    for (let i = 0; i < 1000; i++) {
+      const y = await pool.forward(layer, x);
+      top = Math.max(top, y.data.byteOffset + y.data.byteLength);
+    }
+    expect(top).toBeLessThan(256 * MIB);
+    await pool.close();
+  });
+
+  test("10,000 small calls on the calling thread that drop their outputs stay within 256 MiB", async () => {
+    const pool = new NormPool({ threads: 1 });
+    const layer = new LayerNorm(768);
+    const x = pool.tensor("float32", [64, 768]);
+    let top = 0;
+    for (let i = 0; i < 10_000; i++) {
+      const y = await pool.forward(layer, x);
+      top = Math.max(top, y.data.byteOffset + y.data.byteLength);
+    }
+    expect(top).toBeLessThan(256 * MIB);
+    await pool.close();
+  });
+});
+
+describe("tensors", () => {
+  test("a disposed tensor gives its place to the next, and refuses use", async () => {
+    const pool = new NormPool({ threads: 1 });
+    const x = pool.from(new Float32Array([1, 2, 3]));
+    const { byteOffset } = x.data;
+    x.dispose();
+    x.dispose();
+    expect(pool.tensor("float32", [3]).data.byteOffset).toBe(byteOffset);
+    expect(() => x.data).toThrow("tensor.data: expected a live tensor for tensor but got a disposed one");
+    await expect(pool.forward(new LayerNorm(3), x)).rejects.toThrow(
+      "LayerNorm: expected a live tensor for x but got a disposed one",
+    );
+    await pool.close();
+  });
+
+  test("disposing of input and output during a call does not move what the call works on", async () => {
+    const pool = new NormPool({ threads: 2 });
+    const shape = [512, 1024];
+    const x = pool.tensor("float32", shape);
+    for (let i = 0; i < x.data.length; i++) x.data[i] = i % 7;
+    const out = pool.tensor("float32", shape);
+    const before = [x.data.byteOffset, out.data.byteOffset];
+    const running = pool.forward(new LayerNorm(1024), x, { out });
+    x.dispose();
+    out.dispose();
+    const other = pool.tensor("float32", shape);
+    expect(before).not.toContain(other.data.byteOffset);
+    await running;
+    expect(other.data.every((cell) => cell === 0)).toBe(true);
+    expect(before).toContain(pool.tensor("float32", shape).data.byteOffset);
+    await pool.close();
+  });
+
+  test("a tensor of another pool is refused", async () => {
+    const [pool, other] = [new NormPool({ threads: 1 }), new NormPool({ threads: 1 })];
+    const x = other.tensor("float32", [2, 3]);
+    await expect(pool.forward(new LayerNorm(3), x)).rejects.toThrow(InvalidArgumentError);
+    await expect(pool.forward(new LayerNorm(3), x)).rejects.toThrow(
+      "a tensor of this pool for x but got one of another pool",
+    );
+    const out = other.tensor("float32", [2, 3]);
+    await expect(pool.forward(new LayerNorm(3), pool.tensor("float32", [2, 3]), { out })).rejects.toThrow("for out");
+    await Promise.all([pool.close(), other.close()]);
+  });
+
+  test("`using` disposes", () => {
+    const pool = new NormPool({ threads: 1 });
+    let kept: { readonly data: Float32Array };
+    {
+      using x = pool.tensor("float32", [2]);
+      kept = x;
+      expect(kept.data.length).toBe(2);
+    }
+    expect(() => kept.data).toThrow(InvalidArgumentError);
+  });
+});
+
+function catchError(run: () => unknown): unknown {
+  try {
+    return run();
+  } catch (error) {
+    return error;
+  }
+}
