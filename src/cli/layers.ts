@@ -1,0 +1,85 @@
+// The layers as the command names them: each makes its layer for a file's shape. Arguments only, no arithmetic.
+import {
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  GroupNorm,
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+  InvalidShapeError,
+  type Layer,
+  LayerNorm,
+  type Shape,
+} from "../index.js";
+
+export interface LayerArguments {
+  readonly eps: number;
+  readonly normalizedShape?: number[];
+  readonly groups?: number;
+}
+
+export interface LayerCommand {
+  readonly name: string;
+  readonly summary: string;
+  /** Options of the layer beside --eps, as commander takes them. */
+  readonly option?: { readonly flags: string; readonly description: string; readonly kind: "sizes" | "size" };
+  make(shape: Shape, args: LayerArguments): Layer;
+}
+
+// A file holds data, not a trained layer: no weights, and statistics from the data itself.
+const PLAIN = { affine: false, trackRunningStats: false };
+
+export const LAYER_COMMANDS: readonly LayerCommand[] = [
+  {
+    name: "layer-norm",
+    summary: "each sample over its last dimensions",
+    option: {
+      flags: "--normalized-shape <sizes>",
+      description: "the last dimensions, such as 1024 or 28,28",
+      kind: "sizes",
+    },
+    make: (_, { eps, normalizedShape = [] }) => new LayerNorm(normalizedShape, { eps, elementwiseAffine: false }),
+  },
+  {
+    name: "group-norm",
+    summary: "each sample's groups of channels with their space, of [N, C, *]",
+    option: { flags: "--groups <number>", description: "groups that the channels are divided into", kind: "size" },
+    make: (shape, { eps, groups = 0 }) =>
+      new GroupNorm(groups, channels("group-norm", shape, 1), { eps, affine: false }),
+  },
+  {
+    name: "instance-norm",
+    summary: "each sample's channel over its space, of [N, C, L], [N, C, H, W] or [N, C, D, H, W]",
+    make: (shape, { eps }) => {
+      const Class = byRank("instance-norm", shape, { 3: InstanceNorm1d, 4: InstanceNorm2d, 5: InstanceNorm3d });
+      return new Class(channels("instance-norm", shape, 1), { ...PLAIN, eps });
+    },
+  },
+  {
+    name: "batch-norm",
+    summary: "each channel over all samples and space, of [N, C], [N, C, L], [N, C, H, W] or [N, C, D, H, W]",
+    make: (shape, { eps }) => {
+      const Class = byRank("batch-norm", shape, { 2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d });
+      return new Class(channels("batch-norm", shape, 1), { ...PLAIN, eps });
+    },
+  },
+];
+
+function channels(command: string, shape: Shape, dimension: number): number {
+  const size = shape[dimension];
+  if (size !== undefined && size > 0) return size;
+  throw new InvalidShapeError(
+    command,
+    `expected channels at dimension 1 but got an array of shape [${shape.join(", ")}]`,
+    shape,
+  );
+}
+
+function byRank<T>(command: string, shape: Shape, classes: Readonly<Record<number, T>>): T {
+  const Class = classes[shape.length];
+  if (Class !== undefined) return Class;
+  const ranks = Object.keys(classes).map((rank) => `${rank}D`);
+  const message = `expected a ${ranks.join(", ")} array but got ${shape.length}D of shape [${shape.join(", ")}]`;
+  throw new InvalidShapeError(command, message, shape);
+}

@@ -1,0 +1,117 @@
+#!/usr/bin/env node
+// The command `normpool`: arguments to library calls, and what comes of them to lines and exit codes.
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import pc from "picocolors";
+import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
+import { inspectNpy } from "./npy-file.js";
+import { formatSummary } from "./report.js";
+import { type RunOptions, runLayer } from "./run.js";
+
+const EXIT = { failure: 1, usage: 2 } as const;
+/** 128 + the signal's number, as shells have it. */
+const EXIT_BY_SIGNAL = { SIGINT: 130, SIGTERM: 143 } as const;
+
+const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
+function parseSize(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError("Expected a positive integer.");
+}
+
+function parseSizes(text: string): number[] {
+  return text.split(",").map(parseSize);
+}
+
+function parseEps(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value) && value >= 0) return value;
+  throw new InvalidArgumentError("Expected a finite number, 0 or more.");
+}
+
+function addLayerCommand(program: Command, layer: LayerCommand, interrupt: AbortController): void {
+  const command = program
+    .command(layer.name)
+    .summary(layer.summary)
+    .description(`Normalise ${layer.summary}: float32, C order, statistics from the data.`)
+    .argument("<input>", "an .npy file")
+    .requiredOption("-o, --output <file>", "the .npy file to write; appears only when it is complete")
+    .option("--eps <number>", "added to the variance", parseEps, 1e-5)
+    .option("--threads <number>", "worker threads (default: all cores)", parseSize)
+    .option("--json", "print the summary as JSON", false)
+    .option("--quiet", "print nothing but errors", false);
+  if (layer.option !== undefined) {
+    const { flags, description, kind } = layer.option;
+    command.addOption(
+      new Option(flags, description)
+        .argParser<number | number[]>(kind === "size" ? parseSize : parseSizes)
+        .makeOptionMandatory(),
+    );
+  }
+  command.action(async (input: string, options: RunOptions & { json: boolean }) => {
+    const summary = await runLayer(layer, input, options, interrupt.signal);
+    if (options.json) console.log(JSON.stringify(summary));
+    else if (!options.quiet) console.log(formatSummary(summary));
+  });
+}
+
+async function showInfo(path: string, options: { json: boolean }): Promise<void> {
+  const { header, fileBytes } = await inspectNpy(path);
+  const { version: format, descr, fortranOrder, shape } = header;
+  const info = { path, format, dtype: descr, order: fortranOrder ? "Fortran" : "C", shape, bytes: fileBytes };
+  if (options.json) console.log(JSON.stringify(info));
+  else {
+    console.log(
+      Object.entries({ ...info, shape: `[${shape.join(", ")}]` })
+        .map(([name, value]) => `${pc.dim(name.padEnd(8))} ${value}`)
+        .join("\n"),
+    );
+  }
+}
+
+function makeProgram(interrupt: AbortController): Command {
+  const program = new Command("normpool")
+    .description("Normalise large tensors on every core.")
+    .version(version)
+    .exitOverride()
+    .showHelpAfterError("(normpool --help shows how)");
+  for (const layer of LAYER_COMMANDS) addLayerCommand(program, layer, interrupt);
+  program
+    .command("info")
+    .summary("what an .npy file holds")
+    .description("Print what an .npy file's header says.")
+    .argument("<file>", "an .npy file")
+    .option("--json", "print it as JSON", false)
+    .action(showInfo);
+  return program;
+}
+
+async function main(): Promise<number> {
+  const interrupt = new AbortController();
+  let interrupted: keyof typeof EXIT_BY_SIGNAL | undefined;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => {
+      interrupted = signal;
+      interrupt.abort();
+    });
+  }
+  try {
+    await makeProgram(interrupt).parseAsync();
+    return 0;
+  } catch (error) {
+    if (interrupted !== undefined) {
+      console.error("normpool: interrupted");
+      return EXIT_BY_SIGNAL[interrupted];
+    }
+    // commander has printed its own message, or the help or version that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
+    const message = error instanceof Error ? error.message : String(error);
+    console.error(`${pc.createColors(process.stderr.isTTY).red("normpool:")} ${message}`);
+    return EXIT.failure;
+  }
+}
+
+process.exitCode = await main();
