@@ -75,7 +75,7 @@ export type ApplyPhase = Units & { readonly kind: "apply" } & (
   );
 
 /** y = 2x, what the bench measures a machine's limit with. Unit: `length` cells. */
-export interface DoublePhase extends Units {
+interface DoublePhase extends Units {
   readonly kind: "double";
   readonly length: number;
 }

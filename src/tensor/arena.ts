@@ -61,8 +61,10 @@ export class Arena {
 
   /** A region that lives until `free`, or until nothing views its buffer object. */
   own(operation: string, bytes: number, zeroed: boolean): Region {
+    // The memory itself holds on to its newest buffer object: from here on that is not the last region's any more.
+    this.memory.grow(0);
     const address = this.take(operation, bytes);
-    const buffer = this.#newBuffer();
+    const { buffer } = this.memory;
     const owned: Owned = { address, bytes, buffer: new WeakRef(buffer) };
     this.#owned.set(address, owned);
     this.#dropped.register(buffer, owned, owned);
@@ -95,25 +97,16 @@ export class Arena {
   }
 
   /**
-   * Whether the next allocation of `bytes` may want a collection. A WeakRef's target cannot be collected in the turn of the event loop
-   * that made it, so a caller that can wait should wait for the next turn first.
+   * Whether the next allocation of `bytes` will want a collection. A WeakRef's target cannot be collected in the turn of the
+   * event loop that made it, so a caller that can wait should wait for the next turn first.
    */
   wantsTurn(bytes: number): boolean {
-    return this.#sinceCollection + bytes >= this.#collectAfter;
+    return this.#sinceCollection >= this.#collectAfter && !this.#regions.fits(bytes);
   }
 
   /** Float64 view of arena bytes for the inside of a call. */
   float64(address: number, length: number): Float64Array {
     return new Float64Array(this.memory.buffer, address, length);
-  }
-
-  #newBuffer(): SharedArrayBuffer {
-    this.memory.grow(0);
-    const buffer = this.memory.buffer;
-    // The memory itself holds on to its newest buffer object: let it be one that belongs to nobody.
-    this.memory.grow(0);
-    void this.memory.buffer;
-    return buffer;
   }
 
   #makeRoom(operation: string, bytes: number): number {
