@@ -1,3 +1,4 @@
+import { checkNpyFloat32 } from "../files/npy.js";
 import { FileFormatError, NormPool } from "../index.js";
 import type { LayerArguments, LayerCommand } from "./layers.js";
 import { inspectNpy, PendingNpy, readNpy } from "./npy-file.js";
@@ -16,7 +17,8 @@ export async function runLayer(
   options: RunOptions,
   signal: AbortSignal,
 ): Promise<Summary> {
-  const { header } = await inspectNpy(input);
+  const { header, fileBytes } = await inspectNpy(input);
+  checkNpyFloat32(input, header, fileBytes);
   const layer = command.make(header.shape, options);
   layer.prepare(header.shape); // a shape that does not fit is said before the file is read
   await using pool = new NormPool(options.threads === undefined ? {} : { threads: options.threads });
@@ -24,7 +26,12 @@ export async function runLayer(
   let pending: PendingNpy | undefined;
   try {
     pending = await PendingNpy.create(options.output).catch((cause: Error) => {
-      throw new FileFormatError(command.name, options.output, `cannot write there (${"code" in cause ? cause.code : cause.message})`, { cause });
+      throw new FileFormatError(
+        command.name,
+        options.output,
+        `cannot write there (${"code" in cause ? cause.code : cause.message})`,
+        { cause },
+      );
     });
     const x = await readNpy(pool, input, { signal, onShare: bar.step("reading") });
     const before = spreadOf(await pool.moments(x, { signal }));

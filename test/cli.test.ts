@@ -1,0 +1,223 @@
+// The command, run as users run it.
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { formatNpyHeader } from "../src/files/npy.js";
+import { batchNorm, groupNorm, instanceNorm, layerNorm } from "./reference.js";
+import { expectWithinUlps, normal } from "./support.js";
+
+const COMMAND = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
+const FIXTURES = fileURLToPath(new URL("../../test/fixtures/", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "normpool-cli-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+beforeEach(() => {
+  for (const name of readdirSync(folder)) rmSync(join(folder, name));
+});
+
+function run(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [COMMAND, ...args], { cwd: folder, encoding: "utf8" });
+  return { status, stdout, stderr };
+}
+
+function writeNpy(name: string, data: Float32Array, shape: readonly number[]): void {
+  writeFileSync(join(folder, name), Buffer.concat([formatNpyHeader(shape), Buffer.from(data.buffer)]));
+}
+
+function readNpy(name: string, shape: readonly number[]): Float32Array {
+  const file = readFileSync(join(folder, name));
+  const header = formatNpyHeader(shape);
+  expect(file.subarray(0, header.length)).toEqual(header);
+  return new Float32Array(file.buffer.slice(file.byteOffset + header.length, file.byteOffset + file.length));
+}
+
+describe("each layer from file to file", () => {
+  const shape = [3, 4, 5, 6];
+  const data = normal(360, 1, 10, 2);
+
+  test.each([
+    ["layer-norm", ["--normalized-shape", "5,6"], layerNorm(data, [5, 6])],
+    ["layer-norm", ["--normalized-shape", "6", "--eps", "0.5"], layerNorm(data, [6], { eps: 0.5 })],
+    ["group-norm", ["--groups", "2"], groupNorm(data, shape, 2)],
+    ["instance-norm", [], instanceNorm(data, shape)],
+    ["batch-norm", [], batchNorm(data, shape)],
+  ])("%s %s", (name, options, { y }) => {
+    writeNpy("x.npy", data, shape);
+    const { status, stdout, stderr } = run(name, "x.npy", "-o", "y.npy", ...options);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout).toMatch(/before +mean 9\.\d{4}, deviation 2\.\d{4}|before +mean 10\.\d{4}, deviation \d\.\d{4}/);
+    expectWithinUlps(readNpy("y.npy", shape), y, 2);
+  });
+
+  test.each([[7], [7, 3]])("batch-norm takes 2D, and says so of %s", (...sizes) => {
+    writeNpy(
+      "x.npy",
+      normal(
+        sizes.reduce((a, b) => a * b),
+        1,
+      ),
+      sizes,
+    );
+    const { status, stderr } = run("batch-norm", "x.npy", "-o", "y.npy");
+    expect(status).toBe(sizes.length === 2 ? 0 : 1);
+    if (sizes.length !== 2)
+      expect(stderr).toBe("normpool: batch-norm: expected a 2D, 3D, 4D, 5D array but got 1D of shape [7]\n");
+  });
+
+  test("over its own input", () => {
+    writeNpy("x.npy", data, shape);
+    expect(run("batch-norm", "x.npy", "-o", "x.npy").status).toBe(0);
+    expectWithinUlps(readNpy("x.npy", shape), batchNorm(data, shape).y, 2);
+    expect(readdirSync(folder)).toEqual(["x.npy"]);
+  });
+
+  test("a large file on several threads", () => {
+    const large = normal(512 * 1024, 2, 3);
+    writeNpy("x.npy", large, [512, 1024]);
+    const { status, stdout } = run(
+      "layer-norm",
+      "x.npy",
+      "-o",
+      "y.npy",
+      "--normalized-shape",
+      "1024",
+      "--threads",
+      "3",
+      "--json",
+    );
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ shape: [512, 1024], threads: 3, input: "x.npy", output: "y.npy" });
+    expectWithinUlps(readNpy("y.npy", [512, 1024]), layerNorm(large, [1024]).y, 2);
+  });
+
+  test("--json prints one object, --quiet nothing", () => {
+    writeNpy("x.npy", data, shape);
+    const { stdout } = run("batch-norm", "x.npy", "-o", "y.npy", "--json");
+    const summary = JSON.parse(stdout);
+    expect(Object.keys(summary)).toEqual([
+      "input",
+      "output",
+      "shape",
+      "layer",
+      "threads",
+      "milliseconds",
+      "gigabytesPerSecond",
+      "before",
+      "after",
+    ]);
+    expect(summary.after.mean).toBeCloseTo(0, 6);
+    expect(summary.after.deviation).toBeCloseTo(1, 4);
+    expect(run("batch-norm", "x.npy", "-o", "y.npy", "--quiet")).toEqual({ status: 0, stdout: "", stderr: "" });
+  });
+
+  test("an empty array", () => {
+    writeNpy("x.npy", new Float32Array(0), [0, 4]);
+    const { status, stdout } = run("batch-norm", "x.npy", "-o", "y.npy");
+    expect(status).toBe(0);
+    expect(stdout).toContain("mean none, deviation none");
+    expect(readNpy("y.npy", [0, 4]).length).toBe(0);
+  });
+});
+
+describe("bad input gets one line, exit code 1 and no output file", () => {
+  test.each([
+    ["no .npy", "text.npy", /magic string is missing/],
+    ["cut short", "short.npy", /expected 96 bytes of cells for shape \[2, 3, 4\] but the file has 40/],
+    ["float64", join(FIXTURES, "float64.npy"), /<f4 \(float32\) but got <f8/],
+    ["Fortran order", join(FIXTURES, "fortran.npy"), /C order but got Fortran order/],
+    ["a shape beyond the file", "beyond.npy", /expected 4000000000000000000 bytes of cells/],
+    ["not there", "absent.npy", /no such file/],
+    ["a folder", ".", /expected a regular file/],
+  ])("%s", (_, input, message) => {
+    writeFileSync(join(folder, "text.npy"), "hello");
+    writeFileSync(join(folder, "short.npy"), readFileSync(join(FIXTURES, "v1.npy")).subarray(0, 168));
+    writeFileSync(join(folder, "beyond.npy"), formatNpyHeader([1e6, 1e6, 1e6]));
+    const before = readdirSync(folder);
+    const { status, stdout, stderr } = run("layer-norm", input, "-o", "y.npy", "--normalized-shape", "4");
+    expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
+    expect(stderr).toMatch(message);
+    expect(stderr.trimEnd()).not.toContain("\n");
+    expect(readdirSync(folder)).toEqual(before);
+  });
+
+  test("a shape that the layer does not take", () => {
+    writeNpy("x.npy", normal(12, 1), [3, 4]);
+    for (const args of [
+      ["layer-norm", "--normalized-shape", "5"],
+      ["group-norm", "--groups", "3"],
+      ["instance-norm"],
+    ]) {
+      const [name = "", ...options] = args;
+      expect(run(name, "x.npy", "-o", "y.npy", ...options)).toMatchObject({ status: 1, stdout: "" });
+    }
+    expect(readdirSync(folder)).toEqual(["x.npy"]);
+  });
+
+  test("an output that cannot be written", () => {
+    writeNpy("x.npy", normal(12, 1), [3, 4]);
+    const { status, stderr } = run("batch-norm", "x.npy", "-o", "absent/y.npy");
+    expect(status).toBe(1);
+    expect(stderr).toBe("normpool: batch-norm: absent/y.npy: cannot write there (ENOENT)\n");
+  });
+});
+
+describe("usage errors have exit code 2", () => {
+  test.each([
+    [[]],
+    [["nonsense"]],
+    [["layer-norm", "x.npy", "--normalized-shape", "4"]],
+    [["layer-norm", "x.npy", "-o", "y.npy"]],
+    [["layer-norm", "x.npy", "-o", "y.npy", "--normalized-shape", "4,x"]],
+    [["group-norm", "x.npy", "-o", "y.npy", "--groups", "0"]],
+    [["batch-norm", "x.npy", "-o", "y.npy", "--eps", "-1"]],
+    [["batch-norm", "x.npy", "-o", "y.npy", "--eps", "NaN"]],
+    [["batch-norm", "x.npy", "-o", "y.npy", "--threads", "1.5"]],
+    [["batch-norm", "x.npy", "-o", "y.npy", "--groups", "2"]],
+    [["batch-norm", "x.npy", "z.npy", "-o", "y.npy"]],
+  ])("%s", (args) => {
+    const { status, stdout } = run(...args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+  });
+
+  test("--help and --version are not errors", () => {
+    expect(run("--help")).toMatchObject({ status: 0, stderr: "" });
+    expect(run("--version").stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect(run("layer-norm", "--help").stdout).toContain("--normalized-shape");
+  });
+});
+
+test("info prints what the header says", () => {
+  const path = join(FIXTURES, "fortran.npy");
+  expect(JSON.parse(run("info", path, "--json").stdout)).toEqual({
+    path,
+    format: "1.0",
+    dtype: "<f4",
+    order: "Fortran",
+    shape: [6, 4],
+    bytes: 224,
+  });
+  expect(run("info", join(FIXTURES, "v2.npy")).stdout).toContain("[2, 3, 4]");
+});
+
+test.each([
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)("%s while a file is read: exit code %i, no output, nothing left behind", async (signal, code) => {
+  // 512 MiB (of holes): reading them takes far longer than it takes to see the partial output appear.
+  const header = formatNpyHeader([128, 1 << 20]);
+  writeFileSync(join(folder, "x.npy"), header);
+  truncateSync(join(folder, "x.npy"), header.length + (512 << 20));
+  const child = spawn(process.execPath, [COMMAND, "batch-norm", "x.npy", "-o", "y.npy"], { cwd: folder });
+  let stderr = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  while (!readdirSync(folder).some((name) => name.endsWith(".partial"))) await new Promise(setImmediate);
+  child.kill(signal);
+  expect(await ended).toBe(code);
+  expect(stderr).toBe("normpool: interrupted\n");
+  expect(readdirSync(folder)).toEqual(["x.npy"]);
+});
