@@ -28,7 +28,7 @@ export function normal(length: number, seed: number, mean = 0, deviation = 1): F
 }
 
 /** The distance of neighbouring float32 numbers at max(1, |value|). */
-export function ulp(value: number): number {
+function ulp(value: number): number {
   return 2 ** (Math.floor(Math.log2(Math.max(1, Math.abs(value)))) - 23);
 }
 

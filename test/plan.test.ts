@@ -1,0 +1,88 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  batchNormGeometry,
+  type Geometry,
+  groupNormGeometry,
+  instanceNormGeometry,
+  layerNormGeometry,
+} from "../src/geometry.js";
+import { type Moments, mergeMoments, mergePartials, partialBytes } from "../src/moments.js";
+import { makePlan } from "../src/plan.js";
+import { SEGMENT_CELLS, sliceCount } from "../src/protocol.js";
+
+const size = (max: number) => fc.integer({ min: 1, max });
+const geometries: fc.Arbitrary<Geometry> = fc.oneof(
+  fc.tuple(size(300), size(70_000)).map(([n, d]) => layerNormGeometry(n, d)),
+  fc.tuple(size(9), size(9), size(9), size(70_000)).map(([n, g, k, s]) => groupNormGeometry(n, g * k, s, g)),
+  fc.tuple(size(20), size(20), size(70_000)).map(([n, c, s]) => instanceNormGeometry(n, c, s)),
+  fc.tuple(size(2000), size(20), size(70_000)).map(([n, c, s]) => batchNormGeometry(n, c, s)),
+);
+const options = fc.record({ affine: fc.boolean(), givenStatistics: fc.constant(false), eps: fc.constant(1e-5) });
+
+describe("a plan", () => {
+  test("has slices that cover every unit once, and a table and partials that cover every set", () => {
+    fc.assert(
+      fc.property(geometries, options, (geometry, given) => {
+        const { phases } = makePlan(geometry, given);
+        const list = "normalize" in phases ? [phases.normalize] : [phases.moments, phases.apply];
+        for (const phase of list) {
+          if (phase === undefined) continue;
+          expect(phase.unitsPerSlice).toBeGreaterThanOrEqual(1);
+          expect((sliceCount(phase) - 1) * phase.unitsPerSlice).toBeLessThan(phase.units);
+          expect(sliceCount(phase) * phase.unitsPerSlice).toBeGreaterThanOrEqual(phase.units);
+        }
+        if ("normalize" in phases || phases.moments === undefined) return;
+        const { entries, entriesPerSet } = phases.table;
+        const sets = geometry.acrossSamples ? geometry.g : geometry.n * geometry.g;
+        expect(entries / entriesPerSet).toBe(sets);
+        // The counts of a set's segments add up to its cells.
+        const partials = new Float64Array(partialBytes(phases.moments) / 8);
+        const cells = (geometry.acrossSamples ? geometry.n : 1) * geometry.k * geometry.s;
+        expect(mergePartials(phases.moments, sets, partials).count).toBe(cells);
+      }),
+      { seed: 1, numRuns: 300 },
+    );
+  });
+
+  test("keeps every segment within SEGMENT_CELLS", () => {
+    fc.assert(
+      fc.property(geometries, options, (geometry, given) => {
+        const { phases } = makePlan(geometry, given);
+        if ("normalize" in phases || phases.moments === undefined) return;
+        const { moments } = phases;
+        if (moments.layout === "runs") expect(moments.perSegment * moments.length).toBeLessThanOrEqual(SEGMENT_CELLS);
+        if (moments.layout === "columns") expect(moments.perSegment).toBeLessThanOrEqual(SEGMENT_CELLS);
+      }),
+      { seed: 2, numRuns: 300 },
+    );
+  });
+});
+
+describe("mergeMoments", () => {
+  function momentsOf(values: readonly number[]): Moments {
+    const mean = values.reduce((a, b) => a + b, 0) / values.length;
+    return { count: values.length, mean, m2: values.reduce((sum, value) => sum + (value - mean) ** 2, 0) };
+  }
+
+  test("of two parts is the moments of the whole, wherever it is cut", () => {
+    const part = fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 1, maxLength: 50 });
+    fc.assert(
+      fc.property(part, part, (a, b) => {
+        const merged = mergeMoments(momentsOf(a), momentsOf(b));
+        const whole = momentsOf([...a, ...b]);
+        expect(merged.count).toBe(whole.count);
+        expect(merged.mean).toBeCloseTo(whole.mean, 9);
+        expect(merged.m2).toBeCloseTo(whole.m2, 5);
+      }),
+      { seed: 1 },
+    );
+  });
+
+  test("with an empty part is the other", () => {
+    const empty = { count: 0, mean: 0, m2: 0 };
+    const some = momentsOf([1, 2, 4]);
+    expect(mergeMoments(empty, some)).toBe(some);
+    expect(mergeMoments(some, empty)).toBe(some);
+  });
+});
