@@ -1,0 +1,43 @@
+// The machine's limit: y = 2x by a SIMD kernel, over the same kind of memory, threads and slices as the layers.
+import { readFileSync } from "node:fs";
+import { NONE, type Operands, type Phase } from "../src/protocol.js";
+import { Arena } from "../src/tensor/arena.js";
+import { Threads } from "../src/threads.js";
+
+const UNIT = 16_384;
+
+export class Limit {
+  readonly #threads: Threads;
+  readonly #phase: Phase;
+  readonly #x: number;
+  readonly #y: number;
+
+  constructor(threads: number, cells: number) {
+    const arena = new Arena();
+    const units = cells / UNIT;
+    this.#x = arena.take("limit", cells * 4);
+    this.#y = arena.take("limit", cells * 4);
+    this.#phase = { kind: "double", length: UNIT, units, unitsPerSlice: 4 };
+    const module = new WebAssembly.Module(readFileSync(new URL("../workers/kernels.wasm", import.meta.url)));
+    this.#threads = new Threads(threads, arena.memory, module);
+  }
+
+  /** One read and one write of all cells, to other memory. */
+  outOfPlace(): Promise<void> {
+    return this.#run(this.#y);
+  }
+
+  /** One read and one write of all cells, where they are. */
+  inPlace(): Promise<void> {
+    return this.#run(this.#x);
+  }
+
+  close(): Promise<void> {
+    return this.#threads.close();
+  }
+
+  #run(y: number): Promise<void> {
+    const operands: Operands = { x: this.#x, y, weight: NONE, bias: NONE, table: NONE, partials: NONE, moments: NONE };
+    return this.#threads.run("limit", this.#phase, operands, {});
+  }
+}
