@@ -1,5 +1,7 @@
 import { defineConfig } from "vitest/config";
 
+const report = process.env.NORMPOOL_TEST_REPORT;
+
 export default defineConfig({
   test: {
     // Workers run built JavaScript, so tests run against the build, and are built with it.
@@ -8,5 +10,7 @@ export default defineConfig({
     // Each file has worker threads of its own: more files at once would only take turns on the cores.
     fileParallelism: false,
     testTimeout: 60_000,
+    reporters: report ? ["default", "json"] : ["default"],
+    ...(report && { outputFile: { json: report } }),
   },
 });
