@@ -2,18 +2,20 @@
 
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { instantiate, KERNELS, type Kernels } from "../workers/kernels.js";
+import { instantiate, KERNELS, type Kernels, kernelModule } from "../workers/kernels.js";
+import { wasm } from "../workers/webassembly.js";
 import { layerNorm } from "./reference.js";
-import { expectSameBits, expectWithinUlps, kernelModule, normal } from "./support.js";
+import { expectSameBits, expectWithinUlps, normal } from "./support.js";
 
-// Edges: a pair (2), the unrolled loops (8, 16), a block (64), a segment (16384), and one to either side.
+// Edges: a pair (2), the unrolled loops (8, 16), a block (64), the first sums by blocks (256), a segment (16384), and one to either side.
 const LENGTHS = [
-  1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 71, 127, 128, 129, 1023, 1024, 16383, 16384, 16385, 33_000,
+  1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 71, 127, 128, 129, 255, 256, 257, 321, 1023, 1024, 16383, 16384,
+  16385, 33_000,
 ];
 const SEGMENT_LENGTHS = LENGTHS.filter((length) => length <= 16384);
 const MISALIGNMENTS = [0, 4, 8, 12];
 
-const memory = new WebAssembly.Memory({ initial: 64, maximum: 65_536, shared: true });
+const memory = new wasm.Memory({ initial: 64, maximum: 65_536, shared: true });
 const X = 65_536;
 const Y = X + (1 << 20);
 const OUT = Y + (1 << 20);
@@ -38,16 +40,16 @@ function doublesAt(address: number, length: number): Float64Array {
 
 describe("the module", () => {
   test("has no data segment, no start function, no table and no global import", () => {
-    const wasm = kernelBytes();
+    const bytes = kernelBytes();
     const sections: number[] = [];
-    for (let at = 8; at < wasm.length; ) {
-      sections.push(wasm[at] as number);
+    for (let at = 8; at < bytes.length; ) {
+      sections.push(bytes[at] as number);
       let size = 0;
       let shift = 0;
       let byte: number;
       at++;
       do {
-        byte = wasm[at++] as number;
+        byte = bytes[at++] as number;
         size |= (byte & 127) << shift;
         shift += 7;
       } while (byte & 128);
@@ -59,11 +61,11 @@ describe("the module", () => {
     expect(sections).not.toContain(START);
     expect(sections).not.toContain(DATA);
     expect(sections).not.toContain(DATA_COUNT);
-    expect(WebAssembly.Module.imports(kernelModule())).toEqual([{ module: "env", name: "memory", kind: "memory" }]);
+    expect(wasm.Module.imports(kernelModule())).toEqual([{ module: "env", name: "memory", kind: "memory" }]);
   });
 
   test("exports what the list of kernels names, and nothing else", () => {
-    const exported = WebAssembly.Module.exports(kernelModule()).filter(({ kind }) => kind === "function");
+    const exported = wasm.Module.exports(kernelModule()).filter(({ kind }) => kind === "function");
     expect(exported.map(({ name }) => name).sort()).toEqual([...KERNELS].sort());
   });
 
@@ -177,6 +179,17 @@ describe("moments by blocks are given up for exact ones where float32 would lose
       expect(momentsOf(data)).toEqual({ mean: Number.POSITIVE_INFINITY, variance: Number.NaN });
     }
   });
+});
+
+test("infinite cells in any segment leave a mean of Infinity, as a plain sum would", () => {
+  const length = 40_000;
+  for (const at of [5, 20_000, length - 1]) {
+    const data = normal(length, 1);
+    data[at] = Number.POSITIVE_INFINITY;
+    put(X, data);
+    kernels.normalizeF32Sets(X, Y, 0, 1, length, 1, length, 0, 0, 1e-5, OUT);
+    expect([...doublesAt(OUT, 2)]).toEqual([Number.POSITIVE_INFINITY, Number.NaN]);
+  }
 });
 
 test("doubleF32Run doubles, in place too", () => {

@@ -2,43 +2,51 @@
 // y is within half an ulp of the true result for the mean and deviation used, with any weight and bias.
 //
 // Each function has the fused form of normalize.ts beside it; both write the same operations, so the same bits.
-import { loadPair, pinF64 } from "./lanes";
+import { pinF64 } from "./lanes";
 
 const SEGMENT: usize = 16384; // cells: SEGMENT_CELLS of src/protocol.ts
 const ROW: usize = 24; // bytes of a table row: mean, scale, shift as float64
 
 // @ts-ignore: decorator
 @inline
-export function applyPair(x: usize, y: usize, offset: usize, mean: v128, scale: v128, shift: v128): void {
-  const z = f64x2.add(f64x2.mul(f64x2.sub(loadPair(x, offset), mean), scale), shift);
-  v128.store64_lane(y + offset, f32x4.demote_f64x2_zero(z), 0);
+function applied(cells: v128, mean: v128, scale: v128, shift: v128): v128 {
+  const z = f64x2.mul(f64x2.sub(f64x2.promote_low_f32x4(cells), mean), scale);
+  return f32x4.demote_f64x2_zero(f64x2.add(z, shift));
 }
 
 // @ts-ignore: decorator
 @inline
-export function applyCellPair(
-  x: usize, y: usize, offset: usize, mean: v128, rstd: v128, weight: usize, bias: usize,
-): void {
-  const z = f64x2.mul(f64x2.sub(loadPair(x, offset), mean), rstd);
-  const v = f64x2.add(f64x2.mul(z, v128.load(weight + (offset << 1))), v128.load(bias + (offset << 1)));
-  v128.store64_lane(y + offset, f32x4.demote_f64x2_zero(v), 0);
+function appliedCells(cells: v128, mean: v128, rstd: v128, weight: v128, bias: v128): v128 {
+  const z = f64x2.mul(f64x2.sub(f64x2.promote_low_f32x4(cells), mean), rstd);
+  return f32x4.demote_f64x2_zero(f64x2.add(f64x2.mul(z, weight), bias));
+}
+
+/** y = (x - mean) * scale + shift of 8 cells. Literal offsets: computed ones cost an instruction for each access. */
+// @ts-ignore: decorator
+@inline
+export function applyEight(x: usize, y: usize, mean: v128, scale: v128, shift: v128): void {
+  v128.store64_lane(y, applied(v128.load64_zero(x), mean, scale, shift), 0);
+  v128.store64_lane(y, applied(v128.load64_zero(x, 8), mean, scale, shift), 0, 8);
+  v128.store64_lane(y, applied(v128.load64_zero(x, 16), mean, scale, shift), 0, 16);
+  v128.store64_lane(y, applied(v128.load64_zero(x, 24), mean, scale, shift), 0, 24);
+}
+
+/** y = (x - mean) * rstd * weight[i] + bias[i] of 8 cells. */
+// @ts-ignore: decorator
+@inline
+export function applyEightCells(x: usize, y: usize, mean: v128, rstd: v128, weight: usize, bias: usize): void {
+  v128.store64_lane(y, appliedCells(v128.load64_zero(x), mean, rstd, v128.load(weight), v128.load(bias)), 0);
+  v128.store64_lane(y, appliedCells(v128.load64_zero(x, 8), mean, rstd, v128.load(weight, 16), v128.load(bias, 16)), 0, 8);
+  v128.store64_lane(y, appliedCells(v128.load64_zero(x, 16), mean, rstd, v128.load(weight, 32), v128.load(bias, 32)), 0, 16);
+  v128.store64_lane(y, appliedCells(v128.load64_zero(x, 24), mean, rstd, v128.load(weight, 48), v128.load(bias, 48)), 0, 24);
 }
 
 /** y = (x - mean) * scale + shift over n cells. One read, one write; y may be x. Any n, 4-byte aligned. */
 export function applyF32Run(x: usize, y: usize, n: usize, mean: f64, scale: f64, shift: f64): void {
   const end = x + (n << 2);
-  if (n >= 16) {
+  if (n >= 8) {
     const m = pinF64(mean, 0), a = pinF64(scale, 1), b = pinF64(shift, 2);
-    for (const stop = x + ((n & ~15) << 2); x < stop; x += 64, y += 64) {
-      applyPair(x, y, 0, m, a, b);
-      applyPair(x, y, 8, m, a, b);
-      applyPair(x, y, 16, m, a, b);
-      applyPair(x, y, 24, m, a, b);
-      applyPair(x, y, 32, m, a, b);
-      applyPair(x, y, 40, m, a, b);
-      applyPair(x, y, 48, m, a, b);
-      applyPair(x, y, 56, m, a, b);
-    }
+    for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32) applyEight(x, y, m, a, b);
   }
   for (; x < end; x += 4, y += 4) store<f32>(y, <f32>((<f64>load<f32>(x) - mean) * scale + shift));
 }
@@ -49,10 +57,7 @@ export function applyF32Cells(x: usize, y: usize, n: usize, mean: f64, rstd: f64
   if (n >= 8) {
     const m = pinF64(mean, 0), a = pinF64(rstd, 1);
     for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32, weight += 64, bias += 64) {
-      applyCellPair(x, y, 0, m, a, weight, bias);
-      applyCellPair(x, y, 8, m, a, weight, bias);
-      applyCellPair(x, y, 16, m, a, weight, bias);
-      applyCellPair(x, y, 24, m, a, weight, bias);
+      applyEightCells(x, y, m, a, weight, bias);
     }
   }
   for (; x < end; x += 4, y += 4, weight += 8, bias += 8) {
@@ -104,7 +109,9 @@ export function applyF32Columns(x: usize, y: usize, first: usize, count: usize, 
     const from = x + row * step, to = y + row * step;
     for (let c: usize = 0; c < even; c += 2) {
       const at = c << 3;
-      applyPair(from + (c << 2), to + (c << 2), 0, v128.load(table + at), v128.load(scales + at), v128.load(shifts + at));
+      const cells = v128.load64_zero(from + (c << 2));
+      const y = applied(cells, v128.load(table + at), v128.load(scales + at), v128.load(shifts + at));
+      v128.store64_lane(to + (c << 2), y, 0);
     }
     if (even < width) {
       const at = even << 3, cell = even << 2;

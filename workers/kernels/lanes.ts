@@ -25,11 +25,11 @@ export function pinF32(value: f32, slot: usize): v128 {
   return v128.load32_splat(scratch + (slot << 3));
 }
 
-/** Two float32 cells at `address + offset` as float64 lanes. */
+/** Two float32 cells as float64 lanes. */
 // @ts-ignore: decorator
 @inline
-export function loadPair(address: usize, offset: usize): v128 {
-  return f64x2.promote_low_f32x4(v128.load64_zero(address + offset));
+export function loadPair(address: usize): v128 {
+  return f64x2.promote_low_f32x4(v128.load64_zero(address));
 }
 
 /** The four float32 lanes added in pairs into two float64 lanes: (0 + 2, 1 + 3). */

@@ -5,9 +5,13 @@
 //          sum((x-p)^2) <= n * M2, so the subtraction in `finish` loses at most log2(n) of 53 bits.
 //   blocks float32 lanes over blocks of 64 cells from a pivot near the mean, each block summed to float64.
 //          Twice as fast. Kept only where `wellConditioned` says that nothing was lost; otherwise exact.
+// Within a block four vectors are added as a tree, and four such sums in a row: each lane's sum has gone through 5 roundings,
+// not 16. Cells of few values round alike, so the number of roundings is what bounds the error.
 import { loadPair, pinF32, pinF64, sumLanes, widen } from "./lanes";
 
 export const BLOCK: usize = 64; // cells: 16 float32 lanes of 4
+/** Shorter segments are summed exactly: few blocks do not average their errors out. */
+export const BLOCKS_FROM: usize = 256;
 const SEGMENT: usize = 16384; // cells: SEGMENT_CELLS of src/protocol.ts
 
 /** Results of the last moments function, and the sums that they come from. */
@@ -30,10 +34,10 @@ export function sumsF32Exact(x: usize, n: usize, pivot: f64): void {
   let s2 = s0, s3 = s0, q2 = s0, q3 = s0;
   const end = x + (n << 2);
   for (const stop = x + ((n & ~7) << 2); x < stop; x += 32) {
-    const a = f64x2.sub(loadPair(x, 0), p);
-    const b = f64x2.sub(loadPair(x, 8), p);
-    const c = f64x2.sub(loadPair(x, 16), p);
-    const d = f64x2.sub(loadPair(x, 24), p);
+    const a = f64x2.sub(f64x2.promote_low_f32x4(v128.load64_zero(x)), p);
+    const b = f64x2.sub(f64x2.promote_low_f32x4(v128.load64_zero(x, 8)), p);
+    const c = f64x2.sub(f64x2.promote_low_f32x4(v128.load64_zero(x, 16)), p);
+    const d = f64x2.sub(f64x2.promote_low_f32x4(v128.load64_zero(x, 24)), p);
     s0 = f64x2.add(s0, a);
     s1 = f64x2.add(s1, b);
     s2 = f64x2.add(s2, c);
@@ -84,14 +88,14 @@ export function pivotF32(x: usize): f32 {
 }
 
 /**
- * Whether sums by blocks may be kept: the pivot is within one deviation of the mean (so float32 sums of deviations
+ * Whether sums by blocks may be kept: the pivot is within half a deviation of the mean (so float32 sums of deviations
  * hold their digits), no square overflowed float32, and squares are far from its subnormals. NaN fails each.
  */
 // @ts-ignore: decorator
 @inline
 function wellConditioned(n: f64): bool {
   const offset = (sum * sum) / n;
-  return offset <= squares - offset && squares < 1e37 && squares > n * 1e-24;
+  return 4 * offset <= squares - offset && squares < 1e37 && squares > n * 1e-24;
 }
 
 /** Ends a segment by blocks: the cells after the last whole block, then the check. `x` is the segment's start. */
@@ -104,9 +108,21 @@ export function finishBlocks(x: usize, n: usize, pivot: f32, blockSum: f64, bloc
   else momentsF32Exact(x, n);
 }
 
+// @ts-ignore: decorator
+@inline
+export function sumOfFour(a: v128, b: v128, c: v128, d: v128): v128 {
+  return f32x4.add(f32x4.add(a, b), f32x4.add(c, d));
+}
+
+// @ts-ignore: decorator
+@inline
+export function squaresOfFour(a: v128, b: v128, c: v128, d: v128): v128 {
+  return f32x4.add(f32x4.add(f32x4.mul(a, a), f32x4.mul(b, b)), f32x4.add(f32x4.mul(c, c), f32x4.mul(d, d)));
+}
+
 /** Moments of one segment: n consecutive cells, 1 <= n <= SEGMENT, 4-byte aligned. One read. */
 export function momentsF32Segment(x: usize, n: usize): void {
-  if (n < BLOCK) {
+  if (n < BLOCKS_FROM) {
     momentsF32Exact(x, n);
     return;
   }
@@ -115,23 +131,17 @@ export function momentsF32Segment(x: usize, n: usize): void {
   const p = pinF32(pivot, 0);
   let total = f64x2.splat(0), totalSquares = f64x2.splat(0);
   for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
-    let s0 = f32x4.splat(0), s1 = s0, q0 = s0, q1 = s0;
+    let s = f32x4.splat(0), q = s;
     for (const stop = x + (BLOCK << 2); x < stop; x += 64) {
-      let a = f32x4.sub(v128.load(x), p);
-      let b = f32x4.sub(v128.load(x, 16), p);
-      s0 = f32x4.add(s0, a);
-      s1 = f32x4.add(s1, b);
-      q0 = f32x4.add(q0, f32x4.mul(a, a));
-      q1 = f32x4.add(q1, f32x4.mul(b, b));
-      a = f32x4.sub(v128.load(x, 32), p);
-      b = f32x4.sub(v128.load(x, 48), p);
-      s0 = f32x4.add(s0, a);
-      s1 = f32x4.add(s1, b);
-      q0 = f32x4.add(q0, f32x4.mul(a, a));
-      q1 = f32x4.add(q1, f32x4.mul(b, b));
+      const a = f32x4.sub(v128.load(x), p);
+      const b = f32x4.sub(v128.load(x, 16), p);
+      const c = f32x4.sub(v128.load(x, 32), p);
+      const d = f32x4.sub(v128.load(x, 48), p);
+      s = f32x4.add(s, sumOfFour(a, b, c, d));
+      q = f32x4.add(q, squaresOfFour(a, b, c, d));
     }
-    total = f64x2.add(total, widen(f32x4.add(s0, s1)));
-    totalSquares = f64x2.add(totalSquares, widen(f32x4.add(q0, q1)));
+    total = f64x2.add(total, widen(s));
+    totalSquares = f64x2.add(totalSquares, widen(q));
   }
   finishBlocks(start, n, pivot, sumLanes(total), sumLanes(totalSquares));
 }
@@ -155,6 +165,13 @@ export function mergeSegment(n: f64): void {
   }
   const count = mergedCount + n;
   const delta = mean - mergedMean;
+  if (delta - delta != 0) {
+    // A mean is infinite or NaN: as a plain sum would have it.
+    mergedMean += mean;
+    mergedM2 = NaN;
+    mergedCount = count;
+    return;
+  }
   mergedMean = mergedMean + delta * (n / count);
   mergedM2 = mergedM2 + m2 + delta * delta * ((mergedCount * n) / count);
   mergedCount = count;
@@ -251,12 +268,12 @@ export function momentsF32Columns(x: usize, partials: usize, rows: usize, width:
     const top = x + row * step;
     const bottom = top + min(SWEEP, rows - row) * step;
     for (let c: usize = 0; c < even; c += 2) {
-      const p = finiteLanes(loadPair(x + (c << 2), 0));
+      const p = finiteLanes(loadPair(x + (c << 2)));
       const out = partials + (c << 4);
       const a = v128.load(out), b = v128.load(out, 16); // (sum, squares) of the two columns
       let s = i64x2.shuffle(a, b, 0, 2), q = i64x2.shuffle(a, b, 1, 3);
       for (let cell = top + (c << 2), end = bottom + (c << 2); cell < end; cell += step) {
-        const d = f64x2.sub(loadPair(cell, 0), p);
+        const d = f64x2.sub(loadPair(cell), p);
         s = f64x2.add(s, d);
         q = f64x2.add(q, f64x2.mul(d, d));
       }

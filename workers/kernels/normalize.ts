@@ -2,9 +2,11 @@
 //
 // A core hides the latency of memory only behind work that is close by. So the moments of set s + 1 are summed in the loop
 // that applies set s: loads that miss (s + 1) and stores that miss (s) overlap, and s itself is read from the cache.
-import { applyCellPair, applyF32Cells, applyF32Run, applyPair } from "./apply";
+import { applyEight, applyEightCells, applyF32Cells, applyF32Run } from "./apply";
 import { pinF32, pinF64, sumLanes, widen } from "./lanes";
-import { BLOCK, endMerge, finishBlocks, m2, mean, mergeSegment, momentsF32Set, pivotF32, startMerge } from "./moments";
+import {
+  BLOCK, BLOCKS_FROM, endMerge, finishBlocks, m2, mean, mergeSegment, momentsF32Set, pivotF32, squaresOfFour, startMerge, sumOfFour,
+} from "./moments";
 
 const SEGMENT: usize = 16384; // cells: SEGMENT_CELLS of src/protocol.ts
 
@@ -22,30 +24,26 @@ function fuse<CELLS>(
   const m = pinF64(center, 0), a = pinF64(scale, 1), b = pinF64(shift, 2), p = pinF32(pivot, 3);
   let total = f64x2.splat(0), totalSquares = f64x2.splat(0);
   for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
-    let s0 = f32x4.splat(0), s1 = s0, q0 = s0, q1 = s0;
-    for (const stop = x + (BLOCK << 2); x < stop; x += 32, y += 32, next += 32) {
+    let s = f32x4.splat(0), q = s;
+    for (const stop = x + (BLOCK << 2); x < stop; x += 64, y += 64, next += 64) {
       const c = f32x4.sub(v128.load(next), p);
       const d = f32x4.sub(v128.load(next, 16), p);
-      s0 = f32x4.add(s0, c);
-      s1 = f32x4.add(s1, d);
-      q0 = f32x4.add(q0, f32x4.mul(c, c));
-      q1 = f32x4.add(q1, f32x4.mul(d, d));
+      const e = f32x4.sub(v128.load(next, 32), p);
+      const f = f32x4.sub(v128.load(next, 48), p);
+      s = f32x4.add(s, sumOfFour(c, d, e, f));
+      q = f32x4.add(q, squaresOfFour(c, d, e, f));
       if (isInteger<CELLS>()) {
-        applyCellPair(x, y, 0, m, a, weight, bias);
-        applyCellPair(x, y, 8, m, a, weight, bias);
-        applyCellPair(x, y, 16, m, a, weight, bias);
-        applyCellPair(x, y, 24, m, a, weight, bias);
-        weight += 64;
-        bias += 64;
+        applyEightCells(x, y, m, a, weight, bias);
+        applyEightCells(x + 32, y + 32, m, a, weight + 64, bias + 64);
+        weight += 128;
+        bias += 128;
       } else {
-        applyPair(x, y, 0, m, a, b);
-        applyPair(x, y, 8, m, a, b);
-        applyPair(x, y, 16, m, a, b);
-        applyPair(x, y, 24, m, a, b);
+        applyEight(x, y, m, a, b);
+        applyEight(x + 32, y + 32, m, a, b);
       }
     }
-    total = f64x2.add(total, widen(f32x4.add(s0, s1)));
-    totalSquares = f64x2.add(totalSquares, widen(f32x4.add(q0, q1)));
+    total = f64x2.add(total, widen(s));
+    totalSquares = f64x2.add(totalSquares, widen(q));
   }
   const tail = n & (BLOCK - 1);
   if (tail) {
@@ -55,7 +53,7 @@ function fuse<CELLS>(
   finishBlocks(start, n, pivot, sumLanes(total), sumLanes(totalSquares));
 }
 
-/** fuse with one scale and shift. Two reads (x from cache), one write. BLOCK <= n <= SEGMENT. */
+/** fuse with one scale and shift. Two reads (x from cache), one write. BLOCKS_FROM <= n <= SEGMENT. */
 export function fuseF32Run(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64): void {
   fuse<f64>(x, y, next, n, center, scale, shift, 0, 0);
 }
@@ -81,7 +79,7 @@ export function normalizeF32Sets(
   const entries = length / run;
   const perCell = weight != 0 && run == 1 && length > 1;
   const perSet = weight == 0 || run == length;
-  const fused = length >= BLOCK && (perCell || perSet);
+  const fused = length >= BLOCKS_FROM && (perCell || perSet);
   x += first * bytes;
   y += first * bytes;
   momentsF32Set(x, length);
@@ -100,8 +98,8 @@ export function normalizeF32Sets(
       startMerge();
       for (let done: usize = 0; done < length; done += SEGMENT) {
         const cells = min(SEGMENT, length - done), at = done << 2;
-        if (cells < BLOCK) {
-          // Only a last segment is so short: no whole block to fuse.
+        if (cells < BLOCKS_FROM) {
+          // Only a last segment is so short: its moments are exact ones.
           if (perCell) applyF32Cells(x + at, y + at, cells, center, rstd, affine + (done << 3), shifts + (done << 3));
           else applyF32Run(x + at, y + at, cells, center, scale, shift);
           momentsF32Set(x + bytes + at, cells);
