@@ -1,8 +1,8 @@
 // The machine's limit: y = 2x by a SIMD kernel, over the same kind of memory, threads and slices as the layers.
-import { readFileSync } from "node:fs";
 import { NONE, type Operands, type Phase } from "../src/protocol.js";
 import { Arena } from "../src/tensor/arena.js";
 import { Threads } from "../src/threads.js";
+import { kernelModule } from "../workers/kernels.js";
 
 const UNIT = 16_384;
 
@@ -18,8 +18,7 @@ export class Limit {
     this.#x = arena.take("limit", cells * 4);
     this.#y = arena.take("limit", cells * 4);
     this.#phase = { kind: "double", length: UNIT, units, unitsPerSlice: 4 };
-    const module = new WebAssembly.Module(readFileSync(new URL("../workers/kernels.wasm", import.meta.url)));
-    this.#threads = new Threads(threads, arena.memory, module);
+    this.#threads = new Threads(threads, arena.memory, kernelModule());
   }
 
   /** One read and one write of all cells, to other memory. */

@@ -16,6 +16,8 @@ export function mergeMoments(a: Moments, b: Moments): Moments {
   if (b.count === 0) return a;
   const count = a.count + b.count;
   const delta = b.mean - a.mean;
+  // A mean is infinite or NaN: as a plain sum would have it.
+  if (!Number.isFinite(delta)) return { count, mean: a.mean + b.mean, m2: Number.NaN };
   return {
     count,
     mean: a.mean + delta * (b.count / count),

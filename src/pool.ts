@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { instantiate, type Kernels } from "../workers/kernels.js";
+import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
 import { runInline } from "../workers/phase.js";
-import { InvalidShapeError, PoolClosedError } from "./errors.js";
+import { InvalidArgumentError, InvalidShapeError, PoolClosedError } from "./errors.js";
 import { checkForwardOptions, checkLayer, checkOut, type ForwardOptions, type Progress } from "./forward-options.js";
 import { cellCount } from "./geometry.js";
 import { checkPositiveInteger, readOptions } from "./layers/arguments.js";
@@ -10,7 +9,7 @@ import type { Layer } from "./layers/layer.js";
 import { type Moments, mergePartials, partialBytes } from "./moments.js";
 import { normalize, type Run } from "./normalize.js";
 import { setMoments } from "./plan.js";
-import { NONE, type Phase, sliceCount } from "./protocol.js";
+import { MAX_THREADS, NONE, type Phase, sliceCount } from "./protocol.js";
 import { Arena } from "./tensor/arena.js";
 import { checkDtype, DTYPES, type Dtype, dtypeOf } from "./tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "./tensor/shape.js";
@@ -24,15 +23,8 @@ import { Workspace } from "./workspace.js";
  */
 const INLINE_CELLS = 131_072;
 
-let compiled: WebAssembly.Module | undefined;
-
-function kernelModule(): WebAssembly.Module {
-  compiled ??= new WebAssembly.Module(readFileSync(new URL("../workers/kernels.wasm", import.meta.url)));
-  return compiled;
-}
-
 export interface NormPoolOptions {
-  /** Worker threads. Default: os.availableParallelism(). They start with the first tensor that is worth it. */
+  /** Worker threads, up to 255. Default: os.availableParallelism(). They start with the first tensor that is worth it. */
   readonly threads?: number;
 }
 
@@ -53,13 +45,19 @@ export class NormPool implements AsyncDisposable {
 
   /** @throws InvalidArgumentError, OutOfMemoryError if no address space is to be had. */
   constructor(options?: NormPoolOptions) {
-    const { threads } = readOptions<NormPoolOptions>("NormPool", options, { threads: availableParallelism() });
+    const { threads } = readOptions<NormPoolOptions>("NormPool", options, {
+      threads: Math.min(MAX_THREADS, availableParallelism()),
+    });
     this.threads = checkPositiveInteger("NormPool", "threads", threads);
+    if (this.threads > MAX_THREADS) {
+      throw new InvalidArgumentError("NormPool", "threads", `at most ${MAX_THREADS}`, String(threads));
+    }
     this.#threads = new Threads(this.threads, this.#arena.memory, kernelModule());
   }
 
   /**
-   * A tensor of zeros in shared memory.
+   * A tensor of zeros in shared memory. Tensors that are dropped, not disposed of, are given back in a later turn of the event loop:
+   * a loop that makes many without waiting for anything runs out of memory.
    * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
    */
   tensor<D extends Dtype>(dtype: D, shape: Shape): Tensor<D> {
@@ -129,15 +127,13 @@ export class NormPool implements AsyncDisposable {
     if (out !== undefined) checkOut(operation, out, x, this.#arena);
     const normalization = layer.prepare(x.shape);
     const cells = cellCount(normalization.geometry);
-    const bytes = cells * DTYPES[x.dtype].bytes;
 
-    // From here on x and out stay where they are, whatever the caller disposes of while this waits.
+    // From here on x and out stay where they are, whatever the caller disposes of meanwhile.
     const from = pin(x);
     const workspace = new Workspace(this.#arena, operation);
     let y = out;
     try {
       if (y === undefined) {
-        if (this.#arena.wantsTurn(bytes)) await new Promise(setImmediate);
         y = this.#allocate(operation, x.dtype, x.shape, false);
       }
       const to = pin(y);
@@ -156,6 +152,7 @@ export class NormPool implements AsyncDisposable {
                 );
               });
         if (moments !== undefined) normalization.update?.(moments);
+        await this.#turnIfDue();
       } finally {
         unpin(y);
       }
@@ -192,6 +189,7 @@ export class NormPool implements AsyncDisposable {
       };
       await this.#runner(operation, cells, [phase], options)(phase, operands);
       const { count, mean, m2 } = mergePartials(phase, 1, partials.values);
+      await this.#turnIfDue();
       return { count, mean: mean[0] as number, m2: m2[0] as number };
     } finally {
       workspace.giveBack();
@@ -216,6 +214,11 @@ export class NormPool implements AsyncDisposable {
       await this.#threads.run(operation, phase, operands, { signal, onDone });
       before += sliceCount(phase);
     };
+  }
+
+  /** Calls on the calling thread may follow each other without a turn of the event loop, in which nothing dropped is freed. */
+  async #turnIfDue(): Promise<void> {
+    if (this.#arena.turnIsDue) await new Promise(setImmediate);
   }
 
   #allocate<D extends Dtype>(operation: string, dtype: D, shape: Shape, zeroed: boolean): Tensor<D> {

@@ -1,4 +1,5 @@
 // What the main thread and a worker say to each other. Workers import this module and nothing else of src.
+import type { WasmMemory, WasmModule } from "../workers/webassembly.js";
 
 /** Cells of a segment, the unit of arithmetic. The kernels hold the same number. */
 export const SEGMENT_CELLS = 16_384;
@@ -20,6 +21,8 @@ export const NONE = 0;
 /** Scratch of one thread at the foot of the arena: a slot each, a cache-line pair apart so that no two threads share one. */
 export const SCRATCH_BYTES = 128;
 export const SCRATCH_SLOTS = 512;
+/** Slot 0 is the main thread's, and as many again are left for threads that replace crashed ones. */
+export const MAX_THREADS = 255;
 
 /** A phase is `units` units of work in memory order; a slice is `unitsPerSlice` of them. */
 interface Units {
@@ -105,8 +108,8 @@ export interface PhaseTask {
 
 /** What a worker is born with. */
 export interface WorkerData {
-  readonly memory: WebAssembly.Memory;
-  readonly module: WebAssembly.Module;
+  readonly memory: WasmMemory;
+  readonly module: WasmModule;
   /** One Int32: scratch slots taken so far. Slot 0 is the main thread's. */
   readonly slots: SharedArrayBuffer;
 }

@@ -1,5 +1,7 @@
 // The worker threads: piscina for their lifecycle, a control block in shared memory for what happens inside a phase.
 import { Piscina } from "piscina";
+import type { WasmMemory, WasmModule } from "../workers/webassembly.js";
+import { onAbort } from "./abort.js";
 import { AbortedError, WorkerFailedError } from "./errors.js";
 import {
   CONTROL,
@@ -28,7 +30,7 @@ export class Threads {
   /** Threads start with the first phase: a process of small tensors never has any. */
   #piscina: Piscina | undefined;
 
-  constructor(threads: number, memory: WebAssembly.Memory, module: WebAssembly.Module) {
+  constructor(threads: number, memory: WasmMemory, module: WasmModule) {
     this.#threads = threads;
     this.#workerData = { memory, module, slots: new SharedArrayBuffer(4) };
   }
@@ -36,18 +38,27 @@ export class Threads {
   /**
    * Runs one phase: a task for each worker, slices claimed until none is left. Settles only when no worker touches
    * the operands any more. Calls at once queue in piscina, task by task, first come first served.
-   * @throws AbortedError, WorkerFailedError
+   * @throws AbortedError, WorkerFailedError, and what `onDone` throws
    */
   async run(operation: string, phase: Phase, operands: Operands, { signal, onDone }: PhaseOptions): Promise<void> {
+    if (signal?.aborted) throw new AbortedError(operation, signal.reason);
     const control = new SharedArrayBuffer(CONTROL_BYTES);
     const words = new Int32Array(control);
     // Aborting a running piscina task would end its thread. The workers see this word before the next slice instead.
     const stop = () => Atomics.store(words, CONTROL.abort, 1);
     const slices = sliceCount(phase);
     const task: PhaseTask = { phase, operands, control };
-    const report = () => onDone?.(Atomics.load(words, CONTROL.done));
+    let thrown: { readonly error: unknown } | undefined;
+    const report = () => {
+      try {
+        if (thrown === undefined) onDone?.(Atomics.load(words, CONTROL.done));
+      } catch (error) {
+        thrown = { error };
+        stop();
+      }
+    };
     const timer = onDone && setInterval(report, PROGRESS_INTERVAL);
-    signal?.addEventListener("abort", stop);
+    const forget = onAbort(signal, stop);
     try {
       this.#piscina ??= this.#start();
       const tasks = Array.from({ length: Math.min(this.#threads, slices) }, () => this.#piscina?.run(task));
@@ -57,9 +68,10 @@ export class Threads {
       if (failed !== undefined) throw new WorkerFailedError(operation, failed.reason);
       if (signal?.aborted) throw new AbortedError(operation, signal.reason);
       report();
+      if (thrown !== undefined) throw (thrown as { readonly error: unknown }).error;
     } finally {
       clearInterval(timer);
-      signal?.removeEventListener("abort", stop);
+      forget();
     }
   }
 

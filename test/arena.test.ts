@@ -3,7 +3,8 @@ import { InvalidArgumentError, LayerNorm, NormPool, OutOfMemoryError } from "../
 import { Arena } from "../src/tensor/arena.js";
 import { collectGarbage } from "../src/tensor/collect.js";
 import { Regions } from "../src/tensor/regions.js";
-import { seeded } from "./support.js";
+import { layerNorm } from "./reference.js";
+import { expectWithinUlps, seeded } from "./support.js";
 
 const MIB = 1 << 20;
 
@@ -52,7 +53,7 @@ describe("Arena", () => {
     const arena = new Arena();
     const first = arena.own("test", 1000, false);
     new Uint8Array(first.buffer, first.address, 1000).fill(255);
-    arena.free(first.address);
+    arena.free(first);
     const second = arena.own("test", 2000, true);
     expect(second.address).toBe(first.address);
     expect(new Uint8Array(second.buffer, second.address, 2000).every((byte) => byte === 0)).toBe(true);
@@ -73,7 +74,7 @@ describe("Arena", () => {
     expect((error as Error).message).toBe(
       "LayerNorm: asked for 786432 bytes, but 524288 are in use and the pool's memory can hold 524288 in one piece at most",
     );
-    arena.free(region.address);
+    arena.free(region);
     expect(arena.own("test", 12 * 65_536, false).address).toBe(region.address);
   });
 
@@ -90,6 +91,41 @@ describe("Arena", () => {
 });
 
 describe("garbage collection", () => {
+  test("leaves the region of a tensor that was disposed of during a call alone until the call ends", async () => {
+    const pool = new NormPool({ threads: 1 });
+    const shape = [600, 1024];
+    const a = pool.tensor("float32", shape);
+    const first = pool.forward(new LayerNorm(1024), a, { out: a });
+    const second = (() => {
+      const x = pool.tensor("float32", shape);
+      const running = pool.forward(new LayerNorm(1024), x, { out: x });
+      x.dispose();
+      return running.then(() => {});
+    })();
+    await turn();
+    collectGarbage();
+    await turn();
+    const other = pool.tensor("float32", shape);
+    other.data.fill(7);
+    await Promise.all([first, second]);
+    expect(other.data.every((cell) => cell === 7)).toBe(true);
+    expect(pool.tensor("float32", shape).data.byteOffset).not.toBe(other.data.byteOffset);
+    await pool.close();
+  });
+
+  test("tensors made and dropped between calls on the calling thread do not run out of memory", async () => {
+    const pool = new NormPool({ threads: 1 });
+    const row = new Float32Array(128 * 1024);
+    let top = 0;
+    for (let i = 0; i < 2000; i++) {
+      const x = pool.from(row, [128, 1024]);
+      await pool.forward(new LayerNorm(1024), x, { out: x });
+      top = Math.max(top, x.data.byteOffset + x.data.byteLength);
+    }
+    expect(top).toBeLessThan(256 * MIB);
+    await pool.close();
+  });
+
   test("a subarray keeps the region of a tensor that was dropped", async () => {
     const pool = new NormPool({ threads: 1 });
     const view = (() => pool.from(new Float32Array(1000).fill(7)).data.subarray(10, 20))();
@@ -127,6 +163,23 @@ describe("garbage collection", () => {
     expect(top).toBeLessThan(256 * MIB);
     await pool.close();
   });
+});
+
+test("the last addresses of a full pool are normalised like any other", async () => {
+  const pool = new NormPool({ threads: 2 });
+  const end = 65_535 * 65_536; // one page below 4 GiB, whose end address would be 0 in 32 bits
+  const shape = [16, 16_384];
+  const bytes = 16 * 16_384 * 4;
+  const filler = pool.tensor("float32", [(end - 65_536 - bytes) / 4]); // never touched: only addresses
+  const x = pool.tensor("float32", shape);
+  expect(x.data.byteOffset + bytes).toBe(end);
+  for (let i = 0; i < x.data.length; i++) x.data[i] = i % 7;
+  expect(() => pool.tensor("float32", [1])).toThrow(OutOfMemoryError);
+  const expected = layerNorm(x.data, [16_384]).y;
+  await pool.forward(new LayerNorm(16_384, { elementwiseAffine: false }), x, { out: x });
+  expectWithinUlps(x.data, expected, 2);
+  filler.dispose();
+  await pool.close();
 });
 
 describe("tensors", () => {

@@ -85,7 +85,7 @@ describe("constructor errors name the argument", () => {
     [
       "a fraction",
       () => new LayerNorm(1.5),
-      "LayerNorm: expected a positive safe integer for normalizedShape but got 1.5",
+      "LayerNorm: expected a safe integer, 0 or more for normalizedShape but got 1.5",
     ],
     [
       "no dimensions",
@@ -93,9 +93,9 @@ describe("constructor errors name the argument", () => {
       "LayerNorm: expected at least one dimension for normalizedShape but got []",
     ],
     [
-      "a zero",
-      () => new LayerNorm([3, 0]),
-      "LayerNorm: expected a positive safe integer for normalizedShape but got 0",
+      "a negative size",
+      () => new LayerNorm([3, -1]),
+      "LayerNorm: expected a safe integer, 0 or more for normalizedShape but got -1",
     ],
     [
       "NaN eps",
@@ -369,6 +369,7 @@ test("an unbatched InstanceNorm input is one sample", async () => {
 
 test.each<[Layer, number[]]>([
   [new LayerNorm(3), [0, 3]],
+  [new LayerNorm(0), [3, 0]],
   [new GroupNorm(2, 4), [0, 4, 5]],
   [new InstanceNorm1d(3), [0, 3, 5]],
 ])("no cells in, no cells out: $name", async (layer, shape) => {

@@ -19,8 +19,9 @@ import {
 import { NONE, type Operands, type Phase } from "../src/protocol.js";
 import { Arena } from "../src/tensor/arena.js";
 import { Threads } from "../src/threads.js";
+import { kernelModule } from "../workers/kernels.js";
 import { layerNorm } from "./reference.js";
-import { expectSameBits, expectWithinUlps, kernelModule, normal } from "./support.js";
+import { expectSameBits, expectWithinUlps, normal } from "./support.js";
 
 const pool = new NormPool({ threads: 2 });
 afterAll(() => pool.close());
@@ -33,6 +34,7 @@ describe("arguments", () => {
     [0, "NormPool: expected a positive safe integer for threads but got 0"],
     [1.5, "NormPool: expected a positive safe integer for threads but got 1.5"],
     [Number.NaN, "NormPool: expected a positive safe integer for threads but got NaN"],
+    [256, "NormPool: expected at most 255 for threads but got 256"],
     ["2", 'NormPool: expected a positive safe integer for threads but got "2"'],
   ])("threads: %s", (threads, message) => {
     expect(() => new NormPool({ threads: threads as number })).toThrow(message);
@@ -114,6 +116,50 @@ describe("a call on the workers", () => {
     const y = await fresh.forward(new LayerNorm(1024), small);
     expectWithinUlps(y.data, layerNorm(small.data, [1024]).y, 2);
     await fresh.close();
+  });
+
+  test("a signal that fires in the last progress report of a phase stops the next before its first slice", async () => {
+    const x = pool.from(normal(600 * 1024, 1), LARGE);
+    const out = pool.tensor("float32", LARGE);
+    const controller = new AbortController();
+    const reports = { normalize: 0, moments: 0, apply: 0 };
+    const running = pool.forward(new BatchNorm1d(1024), x, {
+      out,
+      signal: controller.signal,
+      onProgress: ({ phase }) => {
+        reports[phase]++;
+        if (phase === "moments") controller.abort();
+      },
+    });
+    await expect(running).rejects.toThrow(AbortedError);
+    expect(reports.moments).toBeGreaterThan(0);
+    expect(reports.apply).toBe(0);
+    expect(out.data.every((cell) => cell === 0)).toBe(true);
+  });
+
+  test("what onProgress throws is the call's rejection", async () => {
+    const x = pool.from(normal(600 * 1024, 1), LARGE);
+    const boom = new Error("boom");
+    const onProgress = () => {
+      throw boom;
+    };
+    await expect(pool.forward(new LayerNorm(1024), x, { onProgress })).rejects.toBe(boom);
+  });
+
+  test("twenty calls on one signal warn of nothing and all stop", async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => void warnings.push(warning);
+    process.on("warning", onWarning);
+    const x = pool.from(normal(600 * 1024, 1), LARGE);
+    const controller = new AbortController();
+    const calls = Array.from({ length: 20 }, () => pool.forward(new LayerNorm(1024), x, { signal: controller.signal }));
+    controller.abort();
+    for (const call of await Promise.allSettled(calls)) {
+      expect(call.status === "rejected" && call.reason).toBeInstanceOf(AbortedError);
+    }
+    await new Promise(setImmediate);
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
   });
 
   test("a signal that fired before is seen at once, for small tensors too", async () => {

@@ -14,9 +14,9 @@ import { type Phase, sliceCount } from "../src/protocol.js";
 import { Arena } from "../src/tensor/arena.js";
 import { Threads } from "../src/threads.js";
 import { Workspace } from "../src/workspace.js";
-import { instantiate, type Kernels } from "../workers/kernels.js";
+import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
 import { runInline, runSlice } from "../workers/phase.js";
-import { expectSameBits, kernelModule, normal, seeded } from "./support.js";
+import { expectSameBits, normal, seeded } from "./support.js";
 
 const arena = new Arena();
 const threads = [1, 2, 3, 7].map((count) => ({ count, threads: new Threads(count, arena.memory, kernelModule()) }));
@@ -35,8 +35,8 @@ async function forward(layer: Layer, data: Float32Array, shape: readonly number[
   await normalize(layer.prepare(shape), x.address, y.address, workspace, () => run);
   const result = new Float32Array(y.buffer, y.address, data.length).slice();
   workspace.giveBack();
-  arena.free(x.address);
-  if (!inPlace) arena.free(y.address);
+  arena.free(x);
+  if (!inPlace) arena.free(y);
   return result;
 }
 

@@ -1,5 +1,4 @@
 // What several test files need: seeded data, and comparisons that print what differs.
-import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 
 /** A seeded generator of numbers in [0, 1): mulberry32. */
@@ -63,9 +62,4 @@ export function expectSameBits(actual: Float32Array, expected: Float32Array): vo
   for (let i = 0; i < a.length; i++) {
     if (a[i] !== b[i]) expect.fail(`cell ${i}: got ${actual[i]}, expected the bits of ${expected[i]}`);
   }
-}
-
-/** The built kernel module. */
-export function kernelModule(): WebAssembly.Module {
-  return new WebAssembly.Module(readFileSync(new URL("../workers/kernels.wasm", import.meta.url)));
 }

@@ -1,3 +1,6 @@
+import { readFileSync } from "node:fs";
+import { type WasmMemory, type WasmModule, wasm } from "./webassembly.js";
+
 /** Every export of the kernel module: tests hold the build against it. */
 export const KERNELS = [
   "setScratch",
@@ -63,9 +66,17 @@ export interface Kernels {
   doubleF32Run(x: number, y: number, n: number): void;
 }
 
+let compiled: WasmModule | undefined;
+
+/** The built kernels, compiled once a process. */
+export function kernelModule(): WasmModule {
+  compiled ??= new wasm.Module(readFileSync(new URL("./kernels.wasm", import.meta.url)));
+  return compiled;
+}
+
 /** An instance of the kernels over the arena, with its own scratch slot. */
-export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory, scratch: number): Kernels {
-  const instance = new WebAssembly.Instance(module, { env: { memory } });
+export function instantiate(module: WasmModule, memory: WasmMemory, scratch: number): Kernels {
+  const instance = new wasm.Instance(module, { env: { memory } });
   // The build compiles the module from workers/kernels/index.ts; a test holds its exports against this interface.
   const kernels = instance.exports as unknown as Kernels;
   kernels.setScratch(scratch);

@@ -5,8 +5,8 @@ import { runSlice } from "./phase.js";
 
 const { memory, module, slots } = workerData as WorkerData;
 
-// Slots are taken once for each thread's life. Threads that replace crashed ones go round after SCRATCH_SLOTS - 1 births,
-// far more than can be alive at once.
+// Slots are taken in turn at each thread's birth. At most MAX_THREADS are alive: one that replaces a crashed thread gets its own
+// slot as long as no other has lived through the births of twice as many.
 const slot = 1 + (Atomics.add(new Int32Array(slots), 0, 1) % (SCRATCH_SLOTS - 1));
 const kernels = instantiate(module, memory, slot * SCRATCH_BYTES);
 

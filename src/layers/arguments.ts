@@ -22,6 +22,11 @@ export function checkPositiveInteger(operation: string, argument: string, value:
   throw new InvalidArgumentError(operation, argument, "a positive safe integer", describe(value));
 }
 
+export function checkSize(operation: string, argument: string, value: unknown): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new InvalidArgumentError(operation, argument, "a safe integer, 0 or more", describe(value));
+}
+
 export function checkBoolean(operation: string, argument: string, value: unknown): boolean {
   if (typeof value === "boolean") return value;
   throw new InvalidArgumentError(operation, argument, "true or false", describe(value));

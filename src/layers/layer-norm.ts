@@ -1,7 +1,7 @@
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { layerNormGeometry } from "../geometry.js";
 import { cellsOf, formatShape, product, type Shape, sameShape } from "../tensor/shape.js";
-import { checkBoolean, checkEps, checkParameter, checkPositiveInteger, readOptions } from "./arguments.js";
+import { checkBoolean, checkEps, checkParameter, checkSize, readOptions } from "./arguments.js";
 import type { Layer, Normalization } from "./layer.js";
 
 export interface LayerNormOptions {
@@ -30,7 +30,7 @@ export class LayerNorm implements Layer {
   training = true;
 
   /**
-   * @param normalizedShape the last dimensions' sizes: a positive integer, or an array of them.
+   * @param normalizedShape the last dimensions' sizes: a safe integer, 0 or more, or an array of them.
    * @throws InvalidArgumentError
    */
   constructor(normalizedShape: number | Shape, options?: LayerNormOptions) {
@@ -82,9 +82,9 @@ export class LayerNorm implements Layer {
 }
 
 function checkNormalizedShape(operation: string, value: unknown): Shape {
-  if (!Array.isArray(value)) return Object.freeze([checkPositiveInteger(operation, "normalizedShape", value)]);
+  if (!Array.isArray(value)) return Object.freeze([checkSize(operation, "normalizedShape", value)]);
   if (value.length === 0) {
     throw new InvalidArgumentError(operation, "normalizedShape", "at least one dimension", describe(value));
   }
-  return Object.freeze(value.map((size) => checkPositiveInteger(operation, "normalizedShape", size)));
+  return Object.freeze(value.map((size) => checkSize(operation, "normalizedShape", size)));
 }

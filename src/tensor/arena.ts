@@ -3,49 +3,60 @@
 // Who keeps a region alive: a shared memory's `buffer` is an object, and `memory.grow(0)` makes the next read of it return a NEW
 // SharedArrayBuffer object over the same bytes. Each region gets an object of its own; every view of the region, a
 // `subarray` too, keeps that object alive. So when the object is gone nothing can see the region, and it is free.
+import { type WasmMemory, wasm } from "../../workers/webassembly.js";
 import { OutOfMemoryError } from "../errors.js";
 import { SCRATCH_BYTES, SCRATCH_SLOTS } from "../protocol.js";
 import { collectGarbage } from "./collect.js";
 import { Regions, roundUp } from "./regions.js";
 
 const PAGE_BYTES = 65_536;
-const MAX_PAGES = 65_536;
+/** The maximum that the kernel module declares for its memory: 4 GiB. */
+const DECLARED_PAGES = 65_536;
+/** One page less: an end address of 4 GiB would be 0 in the kernels' 32 bits. */
+const MAX_PAGES = DECLARED_PAGES - 1;
 const START = SCRATCH_BYTES * SCRATCH_SLOTS;
 /** The memory grows by at least this, since each growth is a system call that every worker is told of. */
 const GROWTH_BYTES = 4 << 20;
 /** A collection takes some milliseconds, as long as it takes to fault in this much fresh memory. */
 const COLLECT_AFTER_BYTES = 64 << 20;
+/** So much may be handed out in one turn of the event loop before calls that can wait do wait for the next. */
+const TURN_BYTES = 32 << 20;
 
-/** A stretch of the arena, and the buffer object whose life is the region's. */
+/** A stretch of the arena, and the buffer object whose life is the region's. Whoever uses the region holds on to this. */
 export interface Region {
   readonly address: number;
   readonly buffer: SharedArrayBuffer;
+  readonly owned: Owned;
 }
 
+/** What the arena knows of a region; by its identity, since a later region may have the same address. */
 interface Owned {
   readonly address: number;
-  readonly bytes: number;
   readonly buffer: WeakRef<SharedArrayBuffer>;
 }
 
 export class Arena {
-  readonly memory: WebAssembly.Memory;
+  readonly memory: WasmMemory;
   readonly #regions: Regions;
-  readonly #owned = new Map<number, Owned>();
+  readonly #owned = new Set<Owned>();
   readonly #dropped = new FinalizationRegistry<Owned>((owned) => this.#release(owned));
   readonly #maxPages: number;
   #pages: number;
   /** Bytes from here on were never handed out: they are zero. */
   #fresh = START;
   #sinceCollection = 0;
+  #sinceTurn = 0;
   #collectAfter = COLLECT_AFTER_BYTES;
 
   /** @param maxPages an upper bound for tests; 64 KiB each. */
   constructor(maxPages = MAX_PAGES) {
     this.#maxPages = maxPages;
     this.#pages = START / PAGE_BYTES;
-    // The maximum is the one that the kernel module's import declares.
-    this.memory = new WebAssembly.Memory({ initial: this.#pages, maximum: MAX_PAGES, shared: true });
+    try {
+      this.memory = new wasm.Memory({ initial: this.#pages, maximum: DECLARED_PAGES, shared: true });
+    } catch (cause) {
+      throw new OutOfMemoryError("NormPool", DECLARED_PAGES * PAGE_BYTES, 0, 0, { cause });
+    }
     this.#regions = new Regions(START, START);
   }
 
@@ -65,22 +76,20 @@ export class Arena {
     this.memory.grow(0);
     const address = this.take(operation, bytes);
     const { buffer } = this.memory;
-    const owned: Owned = { address, bytes, buffer: new WeakRef(buffer) };
-    this.#owned.set(address, owned);
+    const owned: Owned = { address, buffer: new WeakRef(buffer) };
+    this.#owned.add(owned);
     this.#dropped.register(buffer, owned, owned);
-    this.#sinceCollection += bytes;
+    this.#count(bytes);
     if (zeroed) {
       const used = Math.min(bytes, Math.max(0, this.#fresh - address));
       if (used > 0) new Uint8Array(buffer, address, used).fill(0);
     }
     this.#fresh = Math.max(this.#fresh, address + bytes);
-    return { address, buffer };
+    return { address, buffer, owned };
   }
 
   /** Gives back an owned region at once. Views of it see what comes after. */
-  free(address: number): void {
-    const owned = this.#owned.get(address);
-    if (owned === undefined) return;
+  free({ owned }: Region): void {
     this.#dropped.unregister(owned);
     this.#release(owned);
   }
@@ -97,16 +106,26 @@ export class Arena {
   }
 
   /**
-   * Whether the next allocation of `bytes` will want a collection. A WeakRef's target cannot be collected in the turn of the
-   * event loop that made it, so a caller that can wait should wait for the next turn first.
+   * Whether so much was handed out in this turn of the event loop that calls should wait for the next: nothing
+   * made in a turn can be collected in it (a new WeakRef keeps its target until the turn ends).
    */
-  wantsTurn(bytes: number): boolean {
-    return this.#sinceCollection >= this.#collectAfter && !this.#regions.fits(bytes);
+  get turnIsDue(): boolean {
+    return this.#sinceTurn >= TURN_BYTES;
   }
 
   /** Float64 view of arena bytes for the inside of a call. */
   float64(address: number, length: number): Float64Array {
     return new Float64Array(this.memory.buffer, address, length);
+  }
+
+  #count(bytes: number): void {
+    if (this.#sinceTurn === 0) {
+      setImmediate(() => {
+        this.#sinceTurn = 0;
+      }).unref();
+    }
+    this.#sinceTurn += Math.max(1, bytes);
+    this.#sinceCollection += bytes;
   }
 
   #makeRoom(operation: string, bytes: number): number {
@@ -142,7 +161,7 @@ export class Arena {
   #collect(bytes: number): number | undefined {
     const before = this.inUse;
     collectGarbage();
-    for (const owned of [...this.#owned.values()]) {
+    for (const owned of [...this.#owned]) {
       if (owned.buffer.deref() !== undefined) continue;
       this.#dropped.unregister(owned);
       this.#release(owned);
@@ -154,9 +173,7 @@ export class Arena {
   }
 
   #release(owned: Owned): void {
-    // Both the registry and a collection may come for the same region, and a new one may have its address by then.
-    if (this.#owned.get(owned.address) !== owned) return;
-    this.#owned.delete(owned.address);
-    this.#regions.free(owned.address);
+    // The registry, a collection and `free` may each come for the same region, and a new one may have its address by then.
+    if (this.#owned.delete(owned)) this.#regions.free(owned.address);
   }
 }

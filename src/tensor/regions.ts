@@ -64,13 +64,6 @@ export class Regions {
     this.#end = end;
   }
 
-  /** Whether `take` would find a gap. */
-  fits(bytes: number): boolean {
-    const size = sizeOf(bytes);
-    const alignment = alignmentOf(bytes);
-    return this.#gaps.some(({ start, end }) => roundUp(start, alignment) + size <= end);
-  }
-
   /** The address of `bytes` free bytes, or undefined where no gap is large enough. */
   take(bytes: number): number | undefined {
     const size = sizeOf(bytes);

@@ -6,7 +6,8 @@ import { cellsOf, type Shape } from "./shape.js";
 /** An address that only modules of the pool may read or pin. */
 interface Place {
   readonly arena: Arena;
-  readonly address: number;
+  /** Held until it is given back: while a call works on it, nothing else may keep its buffer object alive. */
+  readonly region: Region;
   /** Calls that use the region now. It is given back when the last one ends, even if disposed before. */
   pins: number;
   disposed: boolean;
@@ -32,7 +33,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     this.dtype = dtype;
     this.shape = shape;
     this.#data = DTYPES[dtype].view(region.buffer, region.address, cellsOf(shape));
-    places.set(this, { arena, address: region.address, pins: 0, disposed: false });
+    places.set(this, { arena, region, pins: 0, disposed: false });
   }
 
   /** Number of cells. */
@@ -59,7 +60,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     if (place.disposed) return;
     place.disposed = true;
     this.#data = undefined;
-    if (place.pins === 0) place.arena.free(place.address);
+    if (place.pins === 0) place.arena.free(place.region);
   }
 
   /** `using x = pool.tensor(...)` disposes of x at the end of its scope. */
@@ -83,13 +84,13 @@ export function checkTensor(operation: string, argument: string, value: unknown,
 export function pin(tensor: Tensor): number {
   const place = placeOf(tensor);
   place.pins++;
-  return place.address;
+  return place.region.address;
 }
 
 export function unpin(tensor: Tensor): void {
   const place = placeOf(tensor);
   place.pins--;
-  if (place.pins === 0 && place.disposed) place.arena.free(place.address);
+  if (place.pins === 0 && place.disposed) place.arena.free(place.region);
 }
 
 function placeOf(tensor: Tensor): Place {
