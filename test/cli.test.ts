@@ -1,6 +1,15 @@
 // The command, run as users run it.
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -159,7 +168,21 @@ describe("bad input gets one line, exit code 1 and no output file", () => {
     writeNpy("x.npy", normal(12, 1), [3, 4]);
     const { status, stderr } = run("batch-norm", "x.npy", "-o", "absent/y.npy");
     expect(status).toBe(1);
-    expect(stderr).toBe("normpool: batch-norm: absent/y.npy: cannot write there (ENOENT)\n");
+    expect(stderr).toBe("normpool: npy: absent/y.npy: cannot write there (ENOENT)\n");
+  });
+
+  test("an output that is no regular file is left as it is; a link's target is replaced", () => {
+    writeNpy("x.npy", normal(12, 1), [3, 4]);
+    expect(run("batch-norm", "x.npy", "-o", ".").stderr).toContain("cannot write there (not a file name)");
+    expect(spawnSync("mkfifo", ["pipe"], { cwd: folder }).status).toBe(0);
+    expect(run("batch-norm", "x.npy", "-o", "pipe")).toMatchObject({ status: 1 });
+    expect(lstatSync(join(folder, "pipe")).isFIFO()).toBe(true);
+    expect(run("info", "pipe")).toMatchObject({ status: 1, stderr: "normpool: npy: pipe: expected a regular file\n" });
+    writeFileSync(join(folder, "target.npy"), "old");
+    symlinkSync("target.npy", join(folder, "link.npy"));
+    expect(run("batch-norm", "x.npy", "-o", "link.npy").status).toBe(0);
+    expect(lstatSync(join(folder, "link.npy")).isSymbolicLink()).toBe(true);
+    expect(readNpy("target.npy", [3, 4]).length).toBe(12);
   });
 });
 
@@ -174,6 +197,7 @@ describe("usage errors have exit code 2", () => {
     [["batch-norm", "x.npy", "-o", "y.npy", "--eps", "-1"]],
     [["batch-norm", "x.npy", "-o", "y.npy", "--eps", "NaN"]],
     [["batch-norm", "x.npy", "-o", "y.npy", "--threads", "1.5"]],
+    [["batch-norm", "x.npy", "-o", "y.npy", "--threads", "256"]],
     [["batch-norm", "x.npy", "-o", "y.npy", "--groups", "2"]],
     [["batch-norm", "x.npy", "z.npy", "-o", "y.npy"]],
   ])("%s", (args) => {

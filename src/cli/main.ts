@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
+import { MAX_THREADS } from "../protocol.js";
 import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
 import { inspectNpy } from "./npy-file.js";
 import { formatSummary } from "./report.js";
@@ -20,6 +21,12 @@ function parseSize(text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value > 0) return value;
   throw new InvalidArgumentError("Expected a positive integer.");
+}
+
+function parseThreads(text: string): number {
+  const value = parseSize(text);
+  if (value <= MAX_THREADS) return value;
+  throw new InvalidArgumentError(`Expected at most ${MAX_THREADS}.`);
 }
 
 function parseSizes(text: string): number[] {
@@ -40,7 +47,7 @@ function addLayerCommand(program: Command, layer: LayerCommand, interrupt: Abort
     .argument("<input>", "an .npy file")
     .requiredOption("-o, --output <file>", "the .npy file to write; appears only when it is complete")
     .option("--eps <number>", "added to the variance", parseEps, 1e-5)
-    .option("--threads <number>", "worker threads (default: all cores)", parseSize)
+    .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
     .option("--json", "print the summary as JSON", false)
     .option("--quiet", "print nothing but errors", false);
   if (layer.option !== undefined) {

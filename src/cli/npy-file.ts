@@ -1,7 +1,7 @@
 // .npy files to and from a pool's memory, a piece at a time: the event loop stays free, and an interrupt is seen between pieces.
 import { randomUUID } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
+import { dirname, join, sep } from "node:path";
 import { checkNpyFloat32, formatNpyHeader, type NpyHeader, readNpyHeader } from "../files/npy.js";
 import { FileFormatError, type NormPool, type Tensor } from "../index.js";
 
@@ -45,9 +45,20 @@ export class PendingNpy {
     this.#file = file;
   }
 
+  /** Throws FileFormatError where no regular file can be written. A link stays one: what it points to is replaced. */
   static async create(path: string): Promise<PendingNpy> {
-    const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.partial`);
-    return new PendingNpy(path, temporary, await open(temporary, "wx"));
+    const fail = (why: string, cause?: unknown) =>
+      new FileFormatError("npy", path, `cannot write there (${why})`, { cause });
+    const existing = await stat(path).catch(() => undefined);
+    if (path === "" || path.endsWith(sep) || existing?.isDirectory()) throw fail("not a file name");
+    if (existing !== undefined && !existing.isFile()) throw fail("not a regular file");
+    const target = existing === undefined ? path : await realpath(path);
+    const temporary = join(dirname(target), `.normpool-${randomUUID()}.partial`);
+    try {
+      return new PendingNpy(target, temporary, await open(temporary, "wx"));
+    } catch (cause) {
+      throw fail(cause instanceof Error && "code" in cause ? String(cause.code) : String(cause), cause);
+    }
   }
 
   async write(tensor: Tensor<"float32">, options: TransferOptions): Promise<void> {
@@ -69,11 +80,14 @@ export class PendingNpy {
 }
 
 async function withFile<T>(path: string, use: (file: FileHandle, fileBytes: number) => Promise<T>): Promise<T> {
+  // Before it is opened: opening a named pipe would wait for someone to write.
+  const { size } = await stat(path).then((found) => {
+    if (!found.isFile()) throw new FileFormatError("npy", path, "expected a regular file");
+    return found;
+  });
   const file = await open(path, "r");
   try {
-    const stat = await file.stat();
-    if (!stat.isFile()) throw new FileFormatError("npy", path, "expected a regular file");
-    return await use(file, stat.size);
+    return await use(file, size);
   } finally {
     await file.close();
   }

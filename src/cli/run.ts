@@ -1,5 +1,5 @@
 import { checkNpyFloat32 } from "../files/npy.js";
-import { FileFormatError, NormPool } from "../index.js";
+import { NormPool } from "../index.js";
 import type { LayerArguments, LayerCommand } from "./layers.js";
 import { inspectNpy, PendingNpy, readNpy } from "./npy-file.js";
 import { Bar, describeLayer, type Summary, spreadOf } from "./report.js";
@@ -25,14 +25,7 @@ export async function runLayer(
   const bar = new Bar(3, !options.quiet);
   let pending: PendingNpy | undefined;
   try {
-    pending = await PendingNpy.create(options.output).catch((cause: Error) => {
-      throw new FileFormatError(
-        command.name,
-        options.output,
-        `cannot write there (${"code" in cause ? cause.code : cause.message})`,
-        { cause },
-      );
-    });
+    pending = await PendingNpy.create(options.output);
     const x = await readNpy(pool, input, { signal, onShare: bar.step("reading") });
     const before = spreadOf(await pool.moments(x, { signal }));
     const normalizing = bar.step("computing");
