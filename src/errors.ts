@@ -11,6 +11,7 @@ export type ErrorCode =
 
 /** The family of every error that normpool throws on purpose. `message` reads "operation: expected X but got Y". */
 export abstract class NormpoolError extends Error {
+  /** Which of the family it is. */
   abstract readonly code: ErrorCode;
   /** The operation that refused, as the caller knows it: `LayerNorm`, `pool.tensor`, ... */
   readonly operation: string;
@@ -37,6 +38,7 @@ export class InvalidShapeError extends NormpoolError {
 /** An argument or option is not what the operation takes. */
 export class InvalidArgumentError extends NormpoolError {
   readonly code = "invalid-argument";
+  /** The argument's or option's name. */
   readonly argument: string;
 
   /** @param received in words; `describe` puts a value in words. */
@@ -49,6 +51,7 @@ export class InvalidArgumentError extends NormpoolError {
 /** The operation does not compute in this dtype. */
 export class UnsupportedDtypeError extends NormpoolError {
   readonly code = "unsupported-dtype";
+  /** The dtype that came. */
   readonly dtype: string;
 
   constructor(operation: string, expected: string, dtype: unknown) {
@@ -60,8 +63,11 @@ export class UnsupportedDtypeError extends NormpoolError {
 /** The arena has no room, even after a collection. All sizes in bytes. */
 export class OutOfMemoryError extends NormpoolError {
   readonly code = "out-of-memory";
+  /** What the operation wanted. */
   readonly asked: number;
+  /** What live tensors and running calls hold. */
   readonly inUse: number;
+  /** The largest piece that could be had. */
   readonly possible: number;
 
   constructor(operation: string, asked: number, inUse: number, possible: number, options?: ErrorOptions) {
@@ -79,6 +85,7 @@ export class OutOfMemoryError extends NormpoolError {
 /** A file is not what its format says. */
 export class FileFormatError extends NormpoolError {
   readonly code = "file-format";
+  /** The file. */
   readonly path: string;
 
   constructor(operation: string, path: string, message: string, options?: ErrorOptions) {

@@ -7,9 +7,11 @@ import { checkTensor, type Tensor } from "./tensor/tensor.js";
 
 /** How far a call is. */
 export interface Progress {
+  /** What the workers are doing: moments and apply follow each other, normalize is both at once. */
   readonly phase: "normalize" | "moments" | "apply";
   /** Slices done, of all phases of the call. */
   readonly done: number;
+  /** Slices of all phases of the call. */
   readonly total: number;
 }
 

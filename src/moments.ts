@@ -2,8 +2,10 @@ import { type MomentsPhase, SEGMENT_CELLS } from "./protocol.js";
 
 /** Count, mean and sum of squared deviations from it (M2) of some cells. The variance is m2 / count. */
 export interface Moments {
+  /** Number of cells. */
   readonly count: number;
   readonly mean: number;
+  /** Sum of the cells' squared deviations from the mean. */
   readonly m2: number;
 }
 

@@ -21,9 +21,13 @@ export interface ChannelNormOptions {
 /** Parameters and running statistics by channel: what BatchNorm and InstanceNorm have in common (torch's _NormBase). */
 export abstract class ChannelNorm implements Layer {
   abstract readonly name: string;
+  /** Channels of an input. */
   readonly numFeatures: number;
+  /** Added to the variance. */
   readonly eps: number;
+  /** Share of the new statistics in the running ones; null as ChannelNormOptions says. */
   readonly momentum: number | null;
+  /** Whether running statistics are kept. */
   readonly trackRunningStats: boolean;
   /** `[numFeatures]`, starts at 1. Null without affine. */
   weight: Float32Array | null;
@@ -35,6 +39,7 @@ export abstract class ChannelNorm implements Layer {
   runningVar: Float32Array | null;
   /** Batches that the running statistics have seen in training. Null without tracking. */
   numBatchesTracked: number | null;
+  /** Training mode: statistics from the batch, running ones updated. Evaluation uses the running ones, if kept. */
   training = true;
 
   protected constructor(name: string, numFeatures: number, options: Required<ChannelNormOptions>) {

@@ -21,13 +21,17 @@ export interface GroupNormOptions {
  */
 export class GroupNorm implements Layer {
   readonly name = "GroupNorm";
+  /** Groups that the channels are divided into. */
   readonly numGroups: number;
+  /** Channels of an input, its dimension 1. */
   readonly numChannels: number;
+  /** Added to the variance. */
   readonly eps: number;
   /** `[numChannels]`, starts at 1. Null without affine. */
   weight: Float32Array | null;
   /** `[numChannels]`, starts at 0. Null without affine or bias. */
   bias: Float32Array | null;
+  /** Training mode; it changes nothing here. */
   training = true;
 
   /** @throws InvalidArgumentError, also if numChannels is not divisible by numGroups. */

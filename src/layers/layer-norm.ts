@@ -21,12 +21,15 @@ export interface LayerNormOptions {
  */
 export class LayerNorm implements Layer {
   readonly name = "LayerNorm";
+  /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
+  /** Added to the variance. */
   readonly eps: number;
   /** `normalizedShape` in row-major order; starts at 1. Null without affine. */
   weight: Float32Array | null;
   /** As weight; starts at 0. Null without affine or bias. */
   bias: Float32Array | null;
+  /** Training mode; it changes nothing here. */
   training = true;
 
   /**

@@ -5,6 +5,7 @@ export type Dtype = keyof TypedArrays;
 
 /** The typed array that views a tensor's cells, by dtype. */
 export interface TypedArrays {
+  /** 4 bytes a cell. */
   float32: Float32Array<SharedArrayBuffer>;
 }
 

@@ -23,6 +23,7 @@ const places = new WeakMap<Tensor, Place>();
  * a view, for as long as the other thread uses it.
  */
 export class Tensor<D extends Dtype = Dtype> implements Disposable {
+  /** Type of the cells. */
   readonly dtype: D;
   /** Sizes of the dimensions, outermost first; cells lie in row-major order. */
   readonly shape: Shape;
