@@ -2,11 +2,10 @@
 // The command `normpool`: arguments to library calls, and what comes of them to lines and exit codes.
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import pc from "picocolors";
 import { MAX_THREADS } from "../protocol.js";
 import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
 import { inspectNpy } from "./npy-file.js";
-import { formatSummary } from "./report.js";
+import { colorsFor, formatRows, formatSummary } from "./report.js";
 import { type RunOptions, runLayer } from "./run.js";
 
 const EXIT = { failure: 1, usage: 2 } as const;
@@ -71,11 +70,8 @@ async function showInfo(path: string, options: { json: boolean }): Promise<void>
   const info = { path, format, dtype: descr, order: fortranOrder ? "Fortran" : "C", shape, bytes: fileBytes };
   if (options.json) console.log(JSON.stringify(info));
   else {
-    console.log(
-      Object.entries({ ...info, shape: `[${shape.join(", ")}]` })
-        .map(([name, value]) => `${pc.dim(name.padEnd(8))} ${value}`)
-        .join("\n"),
-    );
+    const rows = Object.entries({ ...info, shape: `[${shape.join(", ")}]` });
+    console.log(formatRows(rows.map(([name, value]) => [name, String(value)])));
   }
 }
 
@@ -116,7 +112,7 @@ async function main(): Promise<number> {
     // commander has printed its own message, or the help or version that was asked for.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
     const message = error instanceof Error ? error.message : String(error);
-    console.error(`${pc.createColors(process.stderr.isTTY).red("normpool:")} ${message}`);
+    console.error(`${colorsFor(process.stderr).red("normpool:")} ${message}`);
     return EXIT.failure;
   }
 }

@@ -3,6 +3,11 @@ import cliProgress from "cli-progress";
 import pc from "picocolors";
 import type { Layer, Moments, Shape } from "../index.js";
 
+/** Colours where a person reads: not in a file or pipe, whatever environment variables say, and not against NO_COLOR. */
+export function colorsFor(stream: NodeJS.WriteStream) {
+  return pc.createColors(stream.isTTY === true && pc.isColorSupported);
+}
+
 /** A step's share of the bar: 0 to 1. */
 export type OnShare = (share: number) => void;
 
@@ -83,7 +88,13 @@ export function formatSummary(summary: Summary): string {
     ["after", formatSpread(after)],
     ["output", summary.output],
   ];
-  return rows.map(([name, value]) => `${pc.dim(name.padEnd(8))} ${value}`).join("\n");
+  return formatRows(rows);
+}
+
+/** Names and values, a line each. */
+export function formatRows(rows: readonly (readonly [name: string, value: string])[]): string {
+  const { dim } = colorsFor(process.stdout);
+  return rows.map(([name, value]) => `${dim(name.padEnd(8))} ${value}`).join("\n");
 }
 
 function formatSpread({ mean, deviation }: Spread): string {
