@@ -4,6 +4,7 @@ import { type WasmMemory, type WasmModule, wasm } from "./webassembly.js";
 /** Every export of the kernel module: tests hold the build against it. */
 export const KERNELS = [
   "setScratch",
+  "sumsF32Blocks",
   "sumsF32Exact",
   "pivotF32",
   "momentsF32Sets",

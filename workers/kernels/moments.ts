@@ -4,7 +4,8 @@
 //   exact  every cell widened to float64, one pass from a pivot that is a cell of the segment. With n cells
 //          sum((x-p)^2) <= n * M2, so the subtraction in `finish` loses at most log2(n) of 53 bits.
 //   blocks float32 lanes over blocks of 64 cells from a pivot near the mean, each block summed to float64.
-//          Twice as fast. Kept only where `wellConditioned` says that nothing was lost; otherwise exact.
+//          Twice as fast. Kept only where `wellConditioned` says that nothing was lost; otherwise again from the mean that
+//          they gave, or exact.
 // Within a block four vectors are added as a tree, and four such sums in a row: each lane's sum has gone through 5 roundings,
 // not 16. Cells of few values round alike, so the number of roundings is what bounds the error.
 import { loadPair, pinF32, pinF64, sumLanes, widen } from "./lanes";
@@ -98,16 +99,6 @@ function wellConditioned(n: f64): bool {
   return 4 * offset <= squares - offset && squares < 1e37 && squares > n * 1e-24;
 }
 
-/** Ends a segment by blocks: the cells after the last whole block, then the check. `x` is the segment's start. */
-export function finishBlocks(x: usize, n: usize, pivot: f32, blockSum: f64, blockSquares: f64): void {
-  sum = blockSum;
-  squares = blockSquares;
-  const tail = n & (BLOCK - 1);
-  if (tail) sumsF32Exact(x + ((n - tail) << 2), tail, <f64>pivot);
-  if (wellConditioned(<f64>n)) finish(<f64>n, <f64>pivot);
-  else momentsF32Exact(x, n);
-}
-
 // @ts-ignore: decorator
 @inline
 export function sumOfFour(a: v128, b: v128, c: v128, d: v128): v128 {
@@ -120,14 +111,8 @@ export function squaresOfFour(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.add(f32x4.add(f32x4.mul(a, a), f32x4.mul(b, b)), f32x4.add(f32x4.mul(c, c), f32x4.mul(d, d)));
 }
 
-/** Moments of one segment: n consecutive cells, 1 <= n <= SEGMENT, 4-byte aligned. One read. */
-export function momentsF32Segment(x: usize, n: usize): void {
-  if (n < BLOCKS_FROM) {
-    momentsF32Exact(x, n);
-    return;
-  }
-  const start = x;
-  const pivot = pivotF32(x);
+/** sum and squares of (x - pivot) over the whole blocks of n cells. One read. */
+export function sumsF32Blocks(x: usize, n: usize, pivot: f32): void {
   const p = pinF32(pivot, 0);
   let total = f64x2.splat(0), totalSquares = f64x2.splat(0);
   for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
@@ -143,7 +128,47 @@ export function momentsF32Segment(x: usize, n: usize): void {
     total = f64x2.add(total, widen(s));
     totalSquares = f64x2.add(totalSquares, widen(q));
   }
-  finishBlocks(start, n, pivot, sumLanes(total), sumLanes(totalSquares));
+  sum = sumLanes(total);
+  squares = sumLanes(totalSquares);
+}
+
+/** Adds the cells after the last whole block to the sums. */
+// @ts-ignore: decorator
+@inline
+function addTail(x: usize, n: usize, pivot: f32): void {
+  const tail = n & (BLOCK - 1);
+  if (tail) sumsF32Exact(x + ((n - tail) << 2), tail, <f64>pivot);
+}
+
+/**
+ * Ends a segment whose blocks are summed. Where the pivot was too far off, as in cells that rise from end to end, the sums at
+ * least say where the mean is: a second pass from there, over cells that are in the cache by now. Then exact.
+ */
+export function finishBlocks(x: usize, n: usize, pivot: f32, blockSum: f64, blockSquares: f64): void {
+  sum = blockSum;
+  squares = blockSquares;
+  addTail(x, n, pivot);
+  if (!wellConditioned(<f64>n)) {
+    pivot = <f32>(<f64>pivot + sum / <f64>n);
+    sumsF32Blocks(x, n, pivot);
+    addTail(x, n, pivot);
+    if (!wellConditioned(<f64>n)) {
+      momentsF32Exact(x, n);
+      return;
+    }
+  }
+  finish(<f64>n, <f64>pivot);
+}
+
+/** Moments of one segment: n consecutive cells, 1 <= n <= SEGMENT, 4-byte aligned. One read. */
+export function momentsF32Segment(x: usize, n: usize): void {
+  if (n < BLOCKS_FROM) {
+    momentsF32Exact(x, n);
+    return;
+  }
+  const pivot = pivotF32(x);
+  sumsF32Blocks(x, n, pivot);
+  finishBlocks(x, n, pivot, sum, squares);
 }
 
 /** Moments gathered so far over several segments, merged in order. */
