@@ -26,6 +26,7 @@ export {
   UnsupportedDtypeError,
   WorkerFailedError,
 } from "./errors.js";
+export { type ReadSafetensorsOptions, readSafetensors, writeSafetensors } from "./files/safetensors.js";
 export type { ForwardOptions, Progress } from "./forward-options.js";
 export { BatchNorm1d, BatchNorm2d, BatchNorm3d } from "./layers/batch-norm.js";
 export type { ChannelNormOptions } from "./layers/channel-norm.js";
@@ -33,6 +34,7 @@ export { GroupNorm, type GroupNormOptions } from "./layers/group-norm.js";
 export { InstanceNorm1d, InstanceNorm2d, InstanceNorm3d } from "./layers/instance-norm.js";
 export type { Layer } from "./layers/layer.js";
 export { LayerNorm, type LayerNormOptions } from "./layers/layer-norm.js";
+export type { LoadStateOptions, StateDict, StateTensor } from "./layers/state.js";
 export type { Moments } from "./moments.js";
 export { NormPool, type NormPoolOptions } from "./pool.js";
 export type { Dtype, TypedArrays } from "./tensor/dtype.js";

@@ -22,6 +22,8 @@ test("the package's public names are these and no others", () => {
     "PoolClosedError",
     "UnsupportedDtypeError",
     "WorkerFailedError",
+    "readSafetensors",
+    "writeSafetensors",
   ]);
 });
 
@@ -43,10 +45,14 @@ test("the types that index.d.ts exports are these and no others", () => {
     "GroupNormOptions",
     "Layer",
     "LayerNormOptions",
+    "LoadStateOptions",
     "Moments",
     "NormPoolOptions",
     "Progress",
+    "ReadSafetensorsOptions",
     "Shape",
+    "StateDict",
+    "StateTensor",
     "Tensor",
     "TypedArrays",
   ]);

@@ -1,7 +1,7 @@
 // What the command prints: a bar while it works, a summary when it is done.
 import cliProgress from "cli-progress";
 import pc from "picocolors";
-import type { Layer, Moments, Shape } from "../index.js";
+import type { Moments, Shape } from "../index.js";
 
 /** Colours where a person reads: not in a file or pipe, whatever environment variables say, and not against NO_COLOR. */
 export function colorsFor(stream: NodeJS.WriteStream) {
@@ -66,15 +66,6 @@ export function spreadOf({ count, mean, m2 }: Moments): Spread {
   return count === 0
     ? { mean: null, deviation: null }
     : { mean: finite(mean), deviation: finite(Math.sqrt(m2 / count)) };
-}
-
-/** A layer in a line, as PyTorch would print it. */
-export function describeLayer(layer: Layer): string {
-  const entries = Object.entries(layer).filter(
-    ([key, value]) =>
-      ["eps", "numGroups", "numChannels", "numFeatures", "normalizedShape"].includes(key) && value !== null,
-  );
-  return `${layer.name}(${entries.map(([key, value]) => `${key}=${Array.isArray(value) ? `[${value}]` : value}`).join(", ")})`;
 }
 
 export function formatSummary(summary: Summary): string {

@@ -2,7 +2,7 @@ import { checkNpyFloat32 } from "../files/npy.js";
 import { NormPool } from "../index.js";
 import type { LayerArguments, LayerCommand } from "./layers.js";
 import { inspectNpy, PendingNpy, readNpy } from "./npy-file.js";
-import { Bar, describeLayer, type Summary, spreadOf } from "./report.js";
+import { Bar, type Summary, spreadOf } from "./report.js";
 
 export interface RunOptions extends LayerArguments {
   readonly output: string;
@@ -39,7 +39,7 @@ export async function runLayer(
       input,
       output: options.output,
       shape: x.shape,
-      layer: describeLayer(layer),
+      layer: String(layer),
       threads: pool.threads,
       milliseconds,
       gigabytesPerSecond: (2 * x.data.byteLength) / milliseconds / 1e6,

@@ -1,6 +1,7 @@
-import type { Shape } from "../tensor/shape.js";
 import { checkBoolean, checkEps, checkMomentum, checkParameter, checkPositiveInteger } from "./arguments.js";
-import type { Layer, Normalization } from "./layer.js";
+import { BaseLayer, floatEntry, pythonBoolean, pythonFloat, withoutBias } from "./base-layer.js";
+import type { Normalization } from "./layer.js";
+import type { StateEntry } from "./state.js";
 
 export interface ChannelNormOptions {
   /** Added to the variance. Default 1e-5. */
@@ -19,8 +20,7 @@ export interface ChannelNormOptions {
 }
 
 /** Parameters and running statistics by channel: what BatchNorm and InstanceNorm have in common (torch's _NormBase). */
-export abstract class ChannelNorm implements Layer {
-  abstract readonly name: string;
+export abstract class ChannelNorm extends BaseLayer {
   /** Channels of an input. */
   readonly numFeatures: number;
   /** Added to the variance. */
@@ -39,10 +39,9 @@ export abstract class ChannelNorm implements Layer {
   runningVar: Float32Array | null;
   /** Batches that the running statistics have seen in training. Null without tracking. */
   numBatchesTracked: number | null;
-  /** Training mode: statistics from the batch, running ones updated. Evaluation uses the running ones, if kept. */
-  training = true;
 
   protected constructor(name: string, numFeatures: number, options: Required<ChannelNormOptions>) {
+    super();
     this.numFeatures = checkPositiveInteger(name, "numFeatures", numFeatures);
     this.eps = checkEps(name, options.eps);
     this.momentum = checkMomentum(name, options.momentum);
@@ -56,19 +55,79 @@ export abstract class ChannelNorm implements Layer {
     this.numBatchesTracked = this.trackRunningStats ? 0 : null;
   }
 
-  /** Sets training mode: statistics from the batch, and running statistics updated. Returns the layer. */
-  train(mode = true): this {
-    this.training = mode;
-    return this;
+  /** Sets the running mean to 0, the running variance to 1 and the count of batches to 0, where they are kept. */
+  resetRunningStats(): void {
+    this.runningMean?.fill(0);
+    this.runningVar?.fill(1);
+    if (this.numBatchesTracked !== null) this.numBatchesTracked = 0;
   }
 
-  /** Sets evaluation mode: running statistics where there are any. Returns the layer. */
-  eval(): this {
-    return this.train(false);
+  /** Sets the weight to 1 and the bias to 0, where there are any, and resets the running statistics. */
+  resetParameters(): void {
+    this.resetRunningStats();
+    this.weight?.fill(1);
+    this.bias?.fill(0);
   }
 
-  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
-  abstract prepare(shape: Shape): Normalization;
+  protected override stateEntries(): StateEntry[] {
+    const shape = [this.numFeatures];
+    const count = this.numBatchesTracked;
+    const counter: StateEntry[] =
+      count === null
+        ? []
+        : [
+            {
+              key: "num_batches_tracked",
+              shape: [],
+              get: () => BigInt64Array.of(BigInt(count)),
+              set: (values) => {
+                this.numBatchesTracked = values[0] ?? 0;
+              },
+              optional: true,
+            },
+          ];
+    return [
+      ...floatEntry(
+        "weight",
+        shape,
+        () => this.weight,
+        (values) => {
+          this.weight = values;
+        },
+      ),
+      ...floatEntry(
+        "bias",
+        shape,
+        () => this.bias,
+        (values) => {
+          this.bias = values;
+        },
+      ),
+      ...floatEntry(
+        "running_mean",
+        shape,
+        () => this.runningMean,
+        (values) => {
+          this.runningMean = values;
+        },
+      ),
+      ...floatEntry(
+        "running_var",
+        shape,
+        () => this.runningVar,
+        (values) => {
+          this.runningVar = values;
+        },
+      ),
+      ...counter,
+    ];
+  }
+
+  protected override representation(): string {
+    const momentum = this.momentum === null ? "None" : pythonFloat(this.momentum);
+    const flags = `affine=${pythonBoolean(this.weight !== null)}${withoutBias(this)}, track_running_stats=${pythonBoolean(this.trackRunningStats)}`;
+    return `${this.numFeatures}, eps=${pythonFloat(this.eps)}, momentum=${momentum}, ${flags}`;
+  }
 
   /** The running statistics, checked against `channels`, or null if there are none. */
   protected running(channels: number): { mean: Float32Array; variance: Float32Array } | null {

@@ -2,7 +2,9 @@ import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { groupNormGeometry } from "../geometry.js";
 import { formatShape, product, type Shape } from "../tensor/shape.js";
 import { checkBoolean, checkEps, checkParameter, checkPositiveInteger, readOptions } from "./arguments.js";
-import type { Layer, Normalization } from "./layer.js";
+import { BaseLayer, floatEntry, pythonBoolean, pythonFloat, withoutBias } from "./base-layer.js";
+import type { Normalization } from "./layer.js";
+import type { StateEntry } from "./state.js";
 
 export interface GroupNormOptions {
   /** Added to the variance. Default 1e-5. */
@@ -19,7 +21,7 @@ export interface GroupNormOptions {
  *
  * Input `[N, C, *]`, output the same. The same in training and evaluation.
  */
-export class GroupNorm implements Layer {
+export class GroupNorm extends BaseLayer {
   readonly name = "GroupNorm";
   /** Groups that the channels are divided into. */
   readonly numGroups: number;
@@ -31,11 +33,10 @@ export class GroupNorm implements Layer {
   weight: Float32Array | null;
   /** `[numChannels]`, starts at 0. Null without affine or bias. */
   bias: Float32Array | null;
-  /** Training mode; it changes nothing here. */
-  training = true;
 
   /** @throws InvalidArgumentError, also if numChannels is not divisible by numGroups. */
   constructor(numGroups: number, numChannels: number, options?: GroupNormOptions) {
+    super();
     const { eps, affine, bias } = readOptions(this.name, options, { eps: 1e-5, affine: true, bias: true });
     this.numGroups = checkPositiveInteger(this.name, "numGroups", numGroups);
     this.numChannels = checkPositiveInteger(this.name, "numChannels", numChannels);
@@ -53,15 +54,37 @@ export class GroupNorm implements Layer {
     this.bias = checkBoolean(this.name, "bias", bias) && withWeight ? new Float32Array(numChannels) : null;
   }
 
-  /** Sets training mode; GroupNorm computes the same in both. Returns the layer. */
-  train(mode = true): this {
-    this.training = mode;
-    return this;
+  /** Sets the weight to 1 and the bias to 0, where there are any. */
+  resetParameters(): void {
+    this.weight?.fill(1);
+    this.bias?.fill(0);
   }
 
-  /** Sets evaluation mode. Returns the layer. */
-  eval(): this {
-    return this.train(false);
+  protected override stateEntries(): StateEntry[] {
+    const shape = [this.numChannels];
+    return [
+      ...floatEntry(
+        "weight",
+        shape,
+        () => this.weight,
+        (values) => {
+          this.weight = values;
+        },
+      ),
+      ...floatEntry(
+        "bias",
+        shape,
+        () => this.bias,
+        (values) => {
+          this.bias = values;
+        },
+      ),
+    ];
+  }
+
+  protected override representation(): string {
+    const affine = pythonBoolean(this.weight !== null);
+    return `${this.numGroups}, ${this.numChannels}, eps=${pythonFloat(this.eps)}, affine=${affine}${withoutBias(this)}`;
   }
 
   /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */

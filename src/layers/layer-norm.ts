@@ -2,7 +2,9 @@ import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js"
 import { layerNormGeometry } from "../geometry.js";
 import { cellsOf, formatShape, product, type Shape, sameShape } from "../tensor/shape.js";
 import { checkBoolean, checkEps, checkParameter, checkSize, readOptions } from "./arguments.js";
-import type { Layer, Normalization } from "./layer.js";
+import { BaseLayer, floatEntry, pythonBoolean, pythonFloat, withoutBias } from "./base-layer.js";
+import type { Normalization } from "./layer.js";
+import type { StateEntry } from "./state.js";
 
 export interface LayerNormOptions {
   /** Added to the variance. Default 1e-5. */
@@ -19,7 +21,7 @@ export interface LayerNormOptions {
  *
  * Input `[*, ...normalizedShape]`, output the same. The same in training and evaluation.
  */
-export class LayerNorm implements Layer {
+export class LayerNorm extends BaseLayer {
   readonly name = "LayerNorm";
   /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
@@ -29,14 +31,13 @@ export class LayerNorm implements Layer {
   weight: Float32Array | null;
   /** As weight; starts at 0. Null without affine or bias. */
   bias: Float32Array | null;
-  /** Training mode; it changes nothing here. */
-  training = true;
 
   /**
    * @param normalizedShape the last dimensions' sizes: a safe integer, 0 or more, or an array of them.
    * @throws InvalidArgumentError
    */
   constructor(normalizedShape: number | Shape, options?: LayerNormOptions) {
+    super();
     const { eps, elementwiseAffine, bias } = readOptions(this.name, options, {
       eps: 1e-5,
       elementwiseAffine: true,
@@ -50,15 +51,37 @@ export class LayerNorm implements Layer {
     this.bias = checkBoolean(this.name, "bias", bias) && affine ? new Float32Array(cells) : null;
   }
 
-  /** Sets training mode; LayerNorm computes the same in both. Returns the layer. */
-  train(mode = true): this {
-    this.training = mode;
-    return this;
+  /** Sets the weight to 1 and the bias to 0, where there are any. */
+  resetParameters(): void {
+    this.weight?.fill(1);
+    this.bias?.fill(0);
   }
 
-  /** Sets evaluation mode. Returns the layer. */
-  eval(): this {
-    return this.train(false);
+  protected override stateEntries(): StateEntry[] {
+    return [
+      ...floatEntry(
+        "weight",
+        this.normalizedShape,
+        () => this.weight,
+        (values) => {
+          this.weight = values;
+        },
+      ),
+      ...floatEntry(
+        "bias",
+        this.normalizedShape,
+        () => this.bias,
+        (values) => {
+          this.bias = values;
+        },
+      ),
+    ];
+  }
+
+  protected override representation(): string {
+    const [first, ...rest] = this.normalizedShape;
+    const shape = rest.length === 0 ? `(${first},)` : `(${this.normalizedShape.join(", ")})`;
+    return `${shape}, eps=${pythonFloat(this.eps)}, elementwise_affine=${pythonBoolean(this.weight !== null)}${withoutBias(this)}`;
   }
 
   /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */

@@ -1,0 +1,89 @@
+import { describe, InvalidArgumentError } from "../errors.js";
+import type { Shape } from "../tensor/shape.js";
+import { checkBoolean, readOptions } from "./arguments.js";
+import type { Layer, Normalization } from "./layer.js";
+import { type LoadStateOptions, loadState, type StateDict, type StateEntry, saveState } from "./state.js";
+
+/** What all layers have in common: mode, state, and how they print. */
+export abstract class BaseLayer implements Layer {
+  abstract readonly name: string;
+  /** Training mode. Layers start in it, as in PyTorch. */
+  training = true;
+
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
+  abstract prepare(shape: Shape): Normalization;
+
+  /** Sets training mode, or with false evaluation mode. Returns the layer. */
+  train(mode = true): this {
+    this.training = mode;
+    return this;
+  }
+
+  /** Sets evaluation mode. Returns the layer. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** A copy of the parameters and buffers, with PyTorch's keys in its order. */
+  stateDict(): StateDict {
+    return saveState(this.stateEntries());
+  }
+
+  /**
+   * Takes copies of a state dict's tensors: all of them, or none if it throws.
+   * @throws InvalidArgumentError that names missing keys, unexpected keys (both unless `strict: false`) and sizes that differ.
+   */
+  loadStateDict(dict: StateDict, options?: LoadStateOptions): void {
+    const operation = `${this.name}.loadStateDict`;
+    const { strict, prefix } = readOptions<Required<LoadStateOptions>>(operation, options, {
+      strict: true,
+      prefix: "",
+    });
+    checkBoolean(operation, "strict", strict);
+    if (typeof prefix !== "string") throw new InvalidArgumentError(operation, "prefix", "a string", describe(prefix));
+    loadState(operation, this.stateEntries(), dict, strict, prefix);
+  }
+
+  /** The layer as PyTorch prints it: `GroupNorm(32, 256, eps=1e-05, affine=True)`; bias only where it was left out. */
+  toString(): string {
+    return `${this.name}(${this.representation()})`;
+  }
+
+  /** The parameters and buffers that there are, in PyTorch's order. */
+  protected abstract stateEntries(): StateEntry[];
+
+  /** The inside of the parentheses that PyTorch prints. */
+  protected abstract representation(): string;
+}
+
+/** The entry of a float32 parameter or buffer, or none where there is none. */
+export function floatEntry(
+  key: string,
+  shape: Shape,
+  get: () => Float32Array | null,
+  set: (values: Float32Array) => void,
+): StateEntry[] {
+  const values = get();
+  if (values === null) return [];
+  return [{ key, shape, get: () => values, set: (loaded) => set(Float32Array.from(loaded)) }];
+}
+
+/** A number as Python prints a float: 1e-05, 0.001, 1.0. */
+export function pythonFloat(value: number): string {
+  if (Number.isInteger(value) && Math.abs(value) < 1e16) return value.toFixed(1);
+  const magnitude = Math.abs(value);
+  if (magnitude >= 1e-4 && magnitude < 1e16) return String(value);
+  const [digits, exponent = "0"] = value.toExponential().split("e");
+  const sign = exponent.startsWith("-") ? "-" : "+";
+  return `${digits}e${sign}${exponent.slice(1).padStart(2, "0")}`;
+}
+
+/** A boolean as Python prints it. */
+export function pythonBoolean(value: boolean): string {
+  return value ? "True" : "False";
+}
+
+/** How a layer prints that it has a weight but no bias; nothing else is said of bias, as in PyTorch before 2.13. */
+export function withoutBias({ weight, bias }: { readonly weight: unknown; readonly bias: unknown }): string {
+  return weight !== null && bias === null ? ", bias=False" : "";
+}

@@ -1,0 +1,84 @@
+// A layer's state as PyTorch saves it: names to tensors.
+import { describe, InvalidArgumentError } from "../errors.js";
+import { cellsOf, formatShape, type Shape, sameShape } from "../tensor/shape.js";
+
+/** A parameter or buffer outside of any pool: what a state dict holds. */
+export interface StateTensor {
+  /** Sizes of the dimensions, outermost first; none at all is a scalar. */
+  readonly shape: Shape;
+  /** The cells in row-major order. Integers (num_batches_tracked) are int64, as in PyTorch. */
+  readonly data: Float32Array | Float64Array | BigInt64Array;
+}
+
+/** PyTorch's state_dict: its keys (`weight`, `running_mean`, ...), in its order. */
+export type StateDict = Readonly<Record<string, StateTensor>>;
+
+export interface LoadStateOptions {
+  /** Whether keys that the layer has no use for, and keys that are missing, are errors. Default true. */
+  readonly strict?: boolean;
+  /** Only keys that start with this count, and are read without it: `"encoder.norm1."`. Default "". */
+  readonly prefix?: string;
+}
+
+/** One entry of a layer's state. Its key is PyTorch's. */
+export interface StateEntry {
+  readonly key: string;
+  readonly shape: Shape;
+  readonly get: () => StateTensor["data"];
+  /** Takes a copy of values of this entry's size. */
+  readonly set: (values: ArrayLike<number>) => void;
+  /** Whether strict loading takes a dict without it (files of old PyTorch versions). */
+  readonly optional?: boolean;
+}
+
+/** A copy of all entries. */
+export function saveState(entries: readonly StateEntry[]): StateDict {
+  return Object.fromEntries(entries.map(({ key, shape, get }) => [key, { shape, data: get().slice() }]));
+}
+
+/** Loads all entries or none. Throws InvalidArgumentError naming all that is missing, unexpected or of another size. */
+export function loadState(
+  operation: string,
+  entries: readonly StateEntry[],
+  dict: unknown,
+  strict: boolean,
+  prefix: string,
+): void {
+  if (typeof dict !== "object" || dict === null) {
+    throw new InvalidArgumentError(operation, "dict", "an object of tensors", describe(dict));
+  }
+  const given = new Map<string, unknown>();
+  for (const [key, value] of Object.entries(dict)) {
+    if (key.startsWith(prefix)) given.set(key.slice(prefix.length), value);
+  }
+  const faults: string[] = [];
+  const missing = entries.filter(({ key, optional }) => !given.has(key) && !optional).map(({ key }) => key);
+  const unexpected = [...given.keys()].filter((key) => !entries.some((entry) => entry.key === key));
+  if (strict && missing.length > 0) faults.push(`missing keys ${quote(missing)}`);
+  if (strict && unexpected.length > 0) faults.push(`unexpected keys ${quote(unexpected)}`);
+  const loads: (() => void)[] = [];
+  for (const { key, shape, set } of entries) {
+    if (!given.has(key)) continue;
+    const tensor = asStateTensor(given.get(key));
+    if (tensor === undefined) faults.push(`no tensor at ${quote([key])}`);
+    else if (!sameShape(tensor.shape, shape)) {
+      faults.push(`${quote([key])} of shape ${formatShape(tensor.shape)} where the layer's is ${formatShape(shape)}`);
+    } else loads.push(() => set(Array.from<number | bigint, number>(tensor.data, Number)));
+  }
+  if (faults.length > 0) {
+    throw new InvalidArgumentError(operation, "dict", "a state that fits the layer", faults.join("; "));
+  }
+  for (const load of loads) load();
+}
+
+function quote(keys: readonly string[]): string {
+  return keys.map((key) => JSON.stringify(key)).join(", ");
+}
+
+function asStateTensor(value: unknown): StateTensor | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { shape, data } = value as Partial<StateTensor>;
+  const typed = data instanceof Float32Array || data instanceof Float64Array || data instanceof BigInt64Array;
+  if (!typed || !Array.isArray(shape) || cellsOf(shape) !== data.length) return undefined;
+  return { shape, data };
+}
