@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
+import { SEGMENT_CELLS } from "../src/protocol.js";
 import { instantiate, KERNELS, type Kernels, kernelModule } from "../workers/kernels.js";
 import { wasm } from "../workers/webassembly.js";
 import { layerNorm } from "./reference.js";
@@ -137,6 +138,14 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
       }
     },
   );
+});
+
+test("a segment has the same length in the kernels as in the protocol", () => {
+  const data = normal(SEGMENT_CELLS + 1, 1);
+  put(X, data);
+  doublesAt(OUT, 6).fill(-1);
+  kernels.momentsF32Sets(X, OUT, 0, 2, data.length);
+  expect([...doublesAt(OUT + 16, 4)]).toEqual([data.at(-1), 0, -1, -1]);
 });
 
 describe("moments by blocks are summed again, or exactly, where float32 would lose digits", () => {

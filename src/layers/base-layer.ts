@@ -68,6 +68,31 @@ export function floatEntry(
   return [{ key, shape, get: () => values, set: (loaded) => set(Float32Array.from(loaded)) }];
 }
 
+interface Affine {
+  weight: Float32Array | null;
+  bias: Float32Array | null;
+}
+
+/** The entries of a layer's weight and bias. */
+export function affineEntries(layer: Affine, shape: Shape): StateEntry[] {
+  const entry = (key: keyof Affine) =>
+    floatEntry(
+      key,
+      shape,
+      () => layer[key],
+      (values) => {
+        layer[key] = values;
+      },
+    );
+  return [...entry("weight"), ...entry("bias")];
+}
+
+/** As a new layer has them. */
+export function resetAffine({ weight, bias }: Affine): void {
+  weight?.fill(1);
+  bias?.fill(0);
+}
+
 /** A number as Python prints a float: 1e-05, 0.001, 1.0. */
 export function pythonFloat(value: number): string {
   if (Number.isInteger(value) && Math.abs(value) < 1e16) return value.toFixed(1);

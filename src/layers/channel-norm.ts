@@ -1,5 +1,13 @@
 import { checkBoolean, checkEps, checkMomentum, checkParameter, checkPositiveInteger } from "./arguments.js";
-import { BaseLayer, floatEntry, pythonBoolean, pythonFloat, withoutBias } from "./base-layer.js";
+import {
+  affineEntries,
+  BaseLayer,
+  floatEntry,
+  pythonBoolean,
+  pythonFloat,
+  resetAffine,
+  withoutBias,
+} from "./base-layer.js";
 import type { Normalization } from "./layer.js";
 import type { StateEntry } from "./state.js";
 
@@ -65,8 +73,7 @@ export abstract class ChannelNorm extends BaseLayer {
   /** Sets the weight to 1 and the bias to 0, where there are any, and resets the running statistics. */
   resetParameters(): void {
     this.resetRunningStats();
-    this.weight?.fill(1);
-    this.bias?.fill(0);
+    resetAffine(this);
   }
 
   protected override stateEntries(): StateEntry[] {
@@ -87,22 +94,7 @@ export abstract class ChannelNorm extends BaseLayer {
             },
           ];
     return [
-      ...floatEntry(
-        "weight",
-        shape,
-        () => this.weight,
-        (values) => {
-          this.weight = values;
-        },
-      ),
-      ...floatEntry(
-        "bias",
-        shape,
-        () => this.bias,
-        (values) => {
-          this.bias = values;
-        },
-      ),
+      ...affineEntries(this, shape),
       ...floatEntry(
         "running_mean",
         shape,

@@ -2,7 +2,7 @@ import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { groupNormGeometry } from "../geometry.js";
 import { formatShape, product, type Shape } from "../tensor/shape.js";
 import { checkBoolean, checkEps, checkParameter, checkPositiveInteger, readOptions } from "./arguments.js";
-import { BaseLayer, floatEntry, pythonBoolean, pythonFloat, withoutBias } from "./base-layer.js";
+import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
 import type { Normalization } from "./layer.js";
 import type { StateEntry } from "./state.js";
 
@@ -56,30 +56,11 @@ export class GroupNorm extends BaseLayer {
 
   /** Sets the weight to 1 and the bias to 0, where there are any. */
   resetParameters(): void {
-    this.weight?.fill(1);
-    this.bias?.fill(0);
+    resetAffine(this);
   }
 
   protected override stateEntries(): StateEntry[] {
-    const shape = [this.numChannels];
-    return [
-      ...floatEntry(
-        "weight",
-        shape,
-        () => this.weight,
-        (values) => {
-          this.weight = values;
-        },
-      ),
-      ...floatEntry(
-        "bias",
-        shape,
-        () => this.bias,
-        (values) => {
-          this.bias = values;
-        },
-      ),
-    ];
+    return affineEntries(this, [this.numChannels]);
   }
 
   protected override representation(): string {

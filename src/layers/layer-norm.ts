@@ -2,7 +2,7 @@ import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js"
 import { layerNormGeometry } from "../geometry.js";
 import { cellsOf, formatShape, product, type Shape, sameShape } from "../tensor/shape.js";
 import { checkBoolean, checkEps, checkParameter, checkSize, readOptions } from "./arguments.js";
-import { BaseLayer, floatEntry, pythonBoolean, pythonFloat, withoutBias } from "./base-layer.js";
+import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
 import type { Normalization } from "./layer.js";
 import type { StateEntry } from "./state.js";
 
@@ -53,29 +53,11 @@ export class LayerNorm extends BaseLayer {
 
   /** Sets the weight to 1 and the bias to 0, where there are any. */
   resetParameters(): void {
-    this.weight?.fill(1);
-    this.bias?.fill(0);
+    resetAffine(this);
   }
 
   protected override stateEntries(): StateEntry[] {
-    return [
-      ...floatEntry(
-        "weight",
-        this.normalizedShape,
-        () => this.weight,
-        (values) => {
-          this.weight = values;
-        },
-      ),
-      ...floatEntry(
-        "bias",
-        this.normalizedShape,
-        () => this.bias,
-        (values) => {
-          this.bias = values;
-        },
-      ),
-    ];
+    return affineEntries(this, this.normalizedShape);
   }
 
   protected override representation(): string {

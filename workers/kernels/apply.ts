@@ -2,19 +2,17 @@
 // y is within half an ulp of the true result for the mean and deviation used, with any weight and bias.
 //
 // Each function has the fused form of normalize.ts beside it; both write the same operations, so the same bits.
+import { SEGMENT } from "./constants";
 import { pinF64 } from "./lanes";
 
-const SEGMENT: usize = 16384; // cells: SEGMENT_CELLS of src/protocol.ts
 const ROW: usize = 24; // bytes of a table row: mean, scale, shift as float64
 
-// @ts-ignore: decorator
 @inline
 function applied(cells: v128, mean: v128, scale: v128, shift: v128): v128 {
   const z = f64x2.mul(f64x2.sub(f64x2.promote_low_f32x4(cells), mean), scale);
   return f32x4.demote_f64x2_zero(f64x2.add(z, shift));
 }
 
-// @ts-ignore: decorator
 @inline
 function appliedCells(cells: v128, mean: v128, rstd: v128, weight: v128, bias: v128): v128 {
   const z = f64x2.mul(f64x2.sub(f64x2.promote_low_f32x4(cells), mean), rstd);
@@ -22,7 +20,6 @@ function appliedCells(cells: v128, mean: v128, rstd: v128, weight: v128, bias: v
 }
 
 /** y = (x - mean) * scale + shift of 8 cells. Literal offsets: computed ones cost an instruction for each access. */
-// @ts-ignore: decorator
 @inline
 export function applyEight(x: usize, y: usize, mean: v128, scale: v128, shift: v128): void {
   v128.store64_lane(y, applied(v128.load64_zero(x), mean, scale, shift), 0);
@@ -32,7 +29,6 @@ export function applyEight(x: usize, y: usize, mean: v128, scale: v128, shift: v
 }
 
 /** y = (x - mean) * rstd * weight[i] + bias[i] of 8 cells. */
-// @ts-ignore: decorator
 @inline
 export function applyEightCells(x: usize, y: usize, mean: v128, rstd: v128, weight: usize, bias: usize): void {
   v128.store64_lane(y, appliedCells(v128.load64_zero(x), mean, rstd, v128.load(weight), v128.load(bias)), 0);

@@ -11,14 +11,12 @@ export function setScratch(address: usize): void {
   scratch = address;
 }
 
-// @ts-ignore: decorator
 @inline
 export function pinF64(value: f64, slot: usize): v128 {
   store<f64>(scratch + (slot << 3), value);
   return v128.load64_splat(scratch + (slot << 3));
 }
 
-// @ts-ignore: decorator
 @inline
 export function pinF32(value: f32, slot: usize): v128 {
   store<f32>(scratch + (slot << 3), value);
@@ -26,20 +24,17 @@ export function pinF32(value: f32, slot: usize): v128 {
 }
 
 /** Two float32 cells as float64 lanes. */
-// @ts-ignore: decorator
 @inline
 export function loadPair(address: usize): v128 {
   return f64x2.promote_low_f32x4(v128.load64_zero(address));
 }
 
 /** The four float32 lanes added in pairs into two float64 lanes: (0 + 2, 1 + 3). */
-// @ts-ignore: decorator
 @inline
 export function widen(v: v128): v128 {
   return f64x2.add(f64x2.promote_low_f32x4(v), f64x2.promote_low_f32x4(i64x2.shuffle(v, v, 1, 0)));
 }
 
-// @ts-ignore: decorator
 @inline
 export function sumLanes(v: v128): f64 {
   return f64x2.extract_lane(v, 0) + f64x2.extract_lane(v, 1);

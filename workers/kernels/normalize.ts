@@ -3,18 +3,15 @@
 // A core hides the latency of memory only behind work that is close by. So the moments of set s + 1 are summed in the loop
 // that applies set s: loads that miss (s + 1) and stores that miss (s) overlap, and s itself is read from the cache.
 import { applyEight, applyEightCells, applyF32Cells, applyF32Run } from "./apply";
+import { BLOCK, BLOCKS_FROM, SEGMENT } from "./constants";
 import { pinF32, pinF64, sumLanes, widen } from "./lanes";
-import {
-  BLOCK, BLOCKS_FROM, endMerge, finishBlocks, m2, mean, mergeSegment, momentsF32Set, pivotF32, squaresOfFour, startMerge, sumOfFour,
-} from "./moments";
-
-const SEGMENT: usize = 16384; // cells: SEGMENT_CELLS of src/protocol.ts
+import { endMerge, mergeSegment, momentsF32Set, startMerge } from "./merge";
+import { finishBlocks, m2, mean, pivotF32, squaresOfFour, sumOfFour } from "./moments";
 
 /**
  * One segment applied while the segment of the same length at `next` is summed by blocks, as momentsF32Segment does it.
  * CELLS: weight and bias are addresses of float64 per cell and `scale` is rstd; otherwise y = (x - mean) * scale + shift.
  */
-// @ts-ignore: decorator
 @inline
 function fuse<CELLS>(
   x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize,

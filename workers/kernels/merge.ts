@@ -1,0 +1,54 @@
+// Moments of a set of several segments, merged in order by Chan's rule: the same operations in the same order as src/moments.ts.
+import { SEGMENT } from "./constants";
+import { m2, mean, momentsF32Segment, setMoments } from "./moments";
+
+/** Moments gathered so far over several segments, merged in order. */
+let mergedCount: f64 = 0;
+let mergedMean: f64 = 0;
+let mergedM2: f64 = 0;
+
+export function startMerge(): void {
+  mergedCount = 0;
+}
+
+/** Takes in the last segment's moments by Chan's rule. */
+export function mergeSegment(n: f64): void {
+  if (mergedCount == 0) {
+    mergedCount = n;
+    mergedMean = mean;
+    mergedM2 = m2;
+    return;
+  }
+  const count = mergedCount + n;
+  const delta = mean - mergedMean;
+  if (delta - delta != 0) {
+    // A mean is infinite or NaN: as a plain sum would have it.
+    mergedMean += mean;
+    mergedM2 = NaN;
+    mergedCount = count;
+    return;
+  }
+  mergedMean = mergedMean + delta * (n / count);
+  mergedM2 = mergedM2 + m2 + delta * delta * ((mergedCount * n) / count);
+  mergedCount = count;
+}
+
+/** Puts the merged moments where the last segment's were. */
+export function endMerge(): void {
+  setMoments(mergedMean, mergedM2);
+}
+
+/** Moments of one set of n consecutive cells: its segments, merged in order. One read. */
+export function momentsF32Set(x: usize, n: usize): void {
+  if (n <= SEGMENT) {
+    momentsF32Segment(x, n);
+    return;
+  }
+  startMerge();
+  for (let done: usize = 0; done < n; done += SEGMENT) {
+    const cells = min(SEGMENT, n - done);
+    momentsF32Segment(x + (done << 2), cells);
+    mergeSegment(<f64>cells);
+  }
+  endMerge();
+}
