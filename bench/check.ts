@@ -4,7 +4,7 @@ import type { Normalization } from "../src/layers/layer.js";
 /** Throws unless sets spread over the tensor are within 3 float32 ulp of max(1, |y|). */
 export function checkSets(
   name: string,
-  { geometry, eps, weight, bias, given }: Normalization,
+  { geometry, eps, weight, bias, given, centred }: Normalization,
   x: Float32Array,
   y: Float32Array,
 ) {
@@ -19,7 +19,8 @@ export function checkSets(
       return sum;
     };
     const count = starts.length * stretch;
-    const mean = given ? (given.mean[group] as number) : cells((i) => x[i] as number) / count;
+    const batchMean = centred ? cells((i) => x[i] as number) / count : 0;
+    const mean = given ? (given.mean[group] as number) : batchMean;
     const variance = given ? (given.variance[group] as number) : cells((i) => ((x[i] as number) - mean) ** 2) / count;
     const rstd = 1 / Math.sqrt(variance + eps);
     cells((i) => {

@@ -1,5 +1,14 @@
 // 256 MiB of float32 through each layer, beside the machine's limit and plain JavaScript, at 1 and 2 threads.
-import { BatchNorm2d, GroupNorm, InstanceNorm2d, type Layer, LayerNorm, NormPool, type Tensor } from "../src/index.js";
+import {
+  BatchNorm2d,
+  GroupNorm,
+  InstanceNorm2d,
+  type Layer,
+  LayerNorm,
+  NormPool,
+  RMSNorm,
+  type Tensor,
+} from "../src/index.js";
 import { checkSets } from "./check.js";
 import { Limit } from "./limit.js";
 import { plainLayerNorm } from "./plain.js";
@@ -31,6 +40,7 @@ function rows(): Row[] {
     { name: "LayerNorm", layer: new LayerNorm(1024), shape: ROWS, floor: 1.6 },
     { name: "LayerNorm in place", layer: new LayerNorm(1024), shape: ROWS, inPlace: true },
     { name: "LayerNorm, trained weights", layer: trained, shape: ROWS },
+    { name: "RMSNorm", layer: new RMSNorm(1024), shape: ROWS },
     { name: "GroupNorm(32)", layer: new GroupNorm(32, 64), shape: PLANES, floor: 1.6 },
     { name: "InstanceNorm2d", layer: new InstanceNorm2d(64), shape: PLANES, floor: 1.6 },
     { name: "BatchNorm2d training", layer: new BatchNorm2d(64), shape: PLANES, floor: 2.4 },

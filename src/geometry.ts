@@ -13,7 +13,7 @@ export interface Geometry {
   readonly acrossSamples: boolean;
 }
 
-/** LayerNorm over the last dimensions, `normalized` cells in all: each outer index is a set. */
+/** LayerNorm and RMSNorm over the last dimensions, `normalized` cells in all: each outer index is a set. */
 export function layerNormGeometry(outer: number, normalized: number): Geometry {
   return { n: outer, g: 1, k: normalized, s: 1, acrossSamples: false };
 }

@@ -34,6 +34,7 @@ export { GroupNorm, type GroupNormOptions } from "./layers/group-norm.js";
 export { InstanceNorm1d, InstanceNorm2d, InstanceNorm3d } from "./layers/instance-norm.js";
 export type { Layer } from "./layers/layer.js";
 export { LayerNorm, type LayerNormOptions } from "./layers/layer-norm.js";
+export { RMSNorm, type RMSNormOptions } from "./layers/rms-norm.js";
 export type { LoadStateOptions, StateDict, StateTensor } from "./layers/state.js";
 export type { Moments } from "./moments.js";
 export { NormPool, type NormPoolOptions } from "./pool.js";

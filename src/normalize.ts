@@ -20,9 +20,9 @@ export async function normalize(
   workspace: Workspace,
   start: (plan: Plan) => Run,
 ): Promise<SetMoments | undefined> {
-  const { geometry, eps, given } = normalization;
+  const { geometry, eps, given, centred } = normalization;
   const affine = affineOf(normalization);
-  const plan = makePlan(geometry, { eps, affine: affine !== null, givenStatistics: given !== null });
+  const plan = makePlan(geometry, { eps, centred, affine: affine !== null, givenStatistics: given !== null });
   const run = start(plan);
   const empty: Operands = { x, y, weight: NONE, bias: NONE, table: NONE, partials: NONE, moments: NONE };
   const widened = widenAffine(affine, plan.repeatAffine, workspace);

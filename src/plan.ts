@@ -37,6 +37,8 @@ export interface Plan {
 
 export interface PlanOptions {
   readonly eps: number;
+  /** Whether the sets' means are taken off; if not they count as 0. */
+  readonly centred: boolean;
   /** Whether there are weights that change anything. */
   readonly affine: boolean;
   /** Whether mean and variance come with the call, one per channel (evaluation), instead of from the tensor. */
@@ -61,11 +63,12 @@ export function makePlan(geometry: Geometry, options: PlanOptions): Plan {
       groups: g,
       run,
       eps: options.eps,
+      centred: options.centred,
       ...slices(sets, length),
     };
     return { phases: { normalize }, repeatAffine };
   }
-  const moments = setMoments(sets, length);
+  const moments = setMoments(sets, length, options.centred);
   if (run === 1) {
     const apply: ApplyPhase = { kind: "apply", layout: "cells", length, groups: g, ...segments(sets, length) };
     return {
@@ -83,8 +86,8 @@ export function makePlan(geometry: Geometry, options: PlanOptions): Plan {
 }
 
 /** Moments of sets of consecutive cells. */
-export function setMoments(sets: number, length: number): MomentsPhase {
-  return { kind: "moments", layout: "sets", length, ...segments(sets, length) };
+export function setMoments(sets: number, length: number, centred: boolean): MomentsPhase {
+  return { kind: "moments", layout: "sets", length, centred, ...segments(sets, length) };
 }
 
 /** Moments for sets of one channel across samples. */
@@ -103,7 +106,7 @@ function channelMoments({ n, g, k, s }: Geometry): MomentsPhase {
       ...slices(units, Math.min(n, COLUMN_SEGMENT) * Math.min(width, COLUMN_TILE)),
     };
   }
-  if (length >= SEGMENT_CELLS) return setMoments(n * g, length);
+  if (length >= SEGMENT_CELLS) return setMoments(n * g, length, true);
   const perSegment = Math.floor(SEGMENT_CELLS / length);
   const units = Math.ceil(n / perSegment) * g;
   return {

@@ -173,7 +173,7 @@ export class NormPool implements AsyncDisposable {
     const options = checkForwardOptions(operation, given);
     const cells = cellsOf(x.shape);
     if (cells === 0) return { count: 0, mean: 0, m2: 0 };
-    const phase = setMoments(1, cells);
+    const phase = setMoments(1, cells, true);
     const address = pin(x);
     const workspace = new Workspace(this.#arena, operation);
     try {

@@ -37,11 +37,18 @@ export interface NormalizePhase extends Units {
   readonly groups: number;
   readonly run: number;
   readonly eps: number;
+  /** Whether the mean is taken off; if not it counts as 0 (RMSNorm). */
+  readonly centred: boolean;
 }
 
 /** Moments of each segment, to be merged by set. */
 export type MomentsPhase = Units & { readonly kind: "moments" } & (
-    | { /** Sets of `length` consecutive cells. Unit: a segment. */ readonly layout: "sets"; readonly length: number }
+    | {
+        /** Sets of `length` consecutive cells; not centred, means count as 0. Unit: a segment. */
+        readonly layout: "sets";
+        readonly length: number;
+        readonly centred: boolean;
+      }
     | {
         /** Unit: a segment of `perSegment` samples' runs of `length` cells of one group. */
         readonly layout: "runs";

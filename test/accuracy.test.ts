@@ -14,8 +14,17 @@ import {
   type Layer,
   LayerNorm,
   NormPool,
+  RMSNorm,
 } from "../src/index.js";
-import { batchNorm, groupNorm, instanceNorm, layerNorm, type Reference, type ReferenceOptions } from "./reference.js";
+import {
+  batchNorm,
+  groupNorm,
+  instanceNorm,
+  layerNorm,
+  type Reference,
+  type ReferenceOptions,
+  rmsNorm,
+} from "./reference.js";
 import { expectWithinUlps, normal } from "./support.js";
 
 const MEANS = [0, 1, 1e2, 1e4, 1e6];
@@ -101,6 +110,28 @@ const CASES: Case[] = [
   batchNormCase(BatchNorm1d, [5_000_000, 1]),
   batchNormCase(BatchNorm1d, [1, 1, 5_000_000]),
 ];
+
+describe.each(MEANS)("RMSNorm with mean %s and deviation 1", (mean) => {
+  const cases = [1, ...LENGTHS].map((length) => [length < 2000 ? 37 : 9, length] as const);
+  test.each([...cases, [2, 262_145], [1, 5_000_000]] as const)("of [%i, %i] agrees with float64", async (rows, d) => {
+    const data = normal(rows * d, d + mean, mean);
+    using x = pool.from(data, [rows, d]);
+    using plain = await pool.forward(new RMSNorm(d, { elementwiseAffine: false }), x);
+    expectWithinUlps(plain.data, rmsNorm(data, [d]).y, 2);
+    const layer = new RMSNorm(d, { eps: 1e-3 });
+    layer.weight?.set(normal(d, 7, 1, 0.5));
+    using y = await pool.forward(layer, x);
+    expectWithinUlps(y.data, rmsNorm(data, [d], { eps: 1e-3, weight: layer.weight }).y, 3);
+  });
+});
+
+test("RMSNorm of huge and tiny cells is finite, and scales nothing away", async () => {
+  for (const scale of [1e30, 1e-30]) {
+    const data = normal(5000, 3, 1).map((x) => x * scale);
+    using y = await pool.forward(new RMSNorm(1000, { eps: 0 }), pool.from(data, [5, 1000]));
+    expectWithinUlps(y.data, rmsNorm(data, [1000], { eps: 0 }).y, 2);
+  }
+});
 
 describe("data whose roundings are alike or whose squares are few", () => {
   const random = (length: number, seed: number, value: (z: number, i: number) => number) =>

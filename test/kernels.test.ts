@@ -81,7 +81,7 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
   test.each(SEGMENT_LENGTHS)("momentsF32Sets of %i cells agrees with float64", (length) => {
     const data = normal(2 * length, length, 100);
     put(X + off, data);
-    kernels.momentsF32Sets(X + off, OUT, 0, 2, length);
+    kernels.momentsF32Sets(X + off, OUT, 0, 2, length, true);
     const { mean, variance } = layerNorm(data, [length]);
     for (let set = 0; set < 2; set++) {
       const [m, m2] = doublesAt(OUT + 16 * set, 2);
@@ -126,13 +126,13 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
         [WEIGHT, BIAS, 1],
         [WEIGHT, BIAS, length],
       ] as const) {
-        kernels.normalizeF32Sets(X + off, Y + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0);
+        kernels.normalizeF32Sets(X + off, Y + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0, true);
         const fused = cellsAt(Y + off, sets * length);
         for (let set = 0; set < sets; set++) {
-          kernels.normalizeF32Sets(X + off, Y + off, set, 1, length, 1, run, weight, bias, 1e-5, OUT);
+          kernels.normalizeF32Sets(X + off, Y + off, set, 1, length, 1, run, weight, bias, 1e-5, OUT, true);
         }
         expectSameBits(cellsAt(Y + off, sets * length), fused);
-        kernels.normalizeF32Sets(X + off, X + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0);
+        kernels.normalizeF32Sets(X + off, X + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0, true);
         expectSameBits(cellsAt(X + off, sets * length), fused);
         put(X + off, data);
       }
@@ -144,7 +144,7 @@ test("a segment has the same length in the kernels as in the protocol", () => {
   const data = normal(SEGMENT_CELLS + 1, 1);
   put(X, data);
   doublesAt(OUT, 6).fill(-1);
-  kernels.momentsF32Sets(X, OUT, 0, 2, data.length);
+  kernels.momentsF32Sets(X, OUT, 0, 2, data.length, true);
   expect([...doublesAt(OUT + 16, 4)]).toEqual([data.at(-1), 0, -1, -1]);
 });
 
@@ -153,7 +153,7 @@ describe("moments by blocks are summed again, or exactly, where float32 would lo
 
   function momentsOf(data: Float32Array): { mean: number; variance: number } {
     put(X, data);
-    kernels.momentsF32Sets(X, OUT, 0, 1, data.length);
+    kernels.momentsF32Sets(X, OUT, 0, 1, data.length, true);
     const [mean, m2] = doublesAt(OUT, 2);
     return { mean: mean as number, variance: (m2 as number) / data.length };
   }
@@ -197,7 +197,7 @@ test("infinite cells in any segment leave a mean of Infinity, as a plain sum wou
     const data = normal(length, 1);
     data[at] = Number.POSITIVE_INFINITY;
     put(X, data);
-    kernels.normalizeF32Sets(X, Y, 0, 1, length, 1, length, 0, 0, 1e-5, OUT);
+    kernels.normalizeF32Sets(X, Y, 0, 1, length, 1, length, 0, 0, 1e-5, OUT, true);
     expect([...doublesAt(OUT, 2)]).toEqual([Number.POSITIVE_INFINITY, Number.NaN]);
   }
 });

@@ -13,6 +13,7 @@ import {
   type Layer,
   LayerNorm,
   NormPool,
+  RMSNorm,
 } from "../src/index.js";
 import { batchNorm, instanceNorm } from "./reference.js";
 import { expectWithinUlps, normal } from "./support.js";
@@ -116,6 +117,16 @@ describe("constructor errors name the argument", () => {
       "indivisible",
       () => new GroupNorm(3, 4),
       "GroupNorm: expected a number divisible by numGroups (3) for numChannels but got 4",
+    ],
+    [
+      "a word for RMSNorm's eps",
+      () => new RMSNorm(3, { eps: "None" as never }),
+      'RMSNorm: expected a finite number, 0 or more for eps but got "None"',
+    ],
+    [
+      "a bias for RMSNorm",
+      () => new RMSNorm(3, { bias: true } as object),
+      'only eps, elementwiseAffine for options but got "bias"',
     ],
     [
       "an unknown key",

@@ -18,7 +18,12 @@ const geometries: fc.Arbitrary<Geometry> = fc.oneof(
   fc.tuple(size(20), size(20), size(70_000)).map(([n, c, s]) => instanceNormGeometry(n, c, s)),
   fc.tuple(size(2000), size(20), size(70_000)).map(([n, c, s]) => batchNormGeometry(n, c, s)),
 );
-const options = fc.record({ affine: fc.boolean(), givenStatistics: fc.constant(false), eps: fc.constant(1e-5) });
+const options = fc.record({
+  affine: fc.boolean(),
+  givenStatistics: fc.constant(false),
+  eps: fc.constant(1e-5),
+  centred: fc.boolean(),
+});
 
 describe("a plan", () => {
   test("has slices that cover every unit once, and a table and partials that cover every set", () => {

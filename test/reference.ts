@@ -82,6 +82,23 @@ export function layerNorm(
   return normalizeSets(x, x.length / d, (i) => [Math.floor(i / d), i % d], options);
 }
 
+/** Mean 0 by definition, so that the variance is the mean square. */
+export function rmsNorm(
+  x: ArrayLike<number>,
+  normalizedShape: readonly number[],
+  { eps = 2 ** -23, weight = null }: ReferenceOptions = {},
+): { y: Float64Array } {
+  const d = cells(normalizedShape);
+  const y = new Float64Array(x.length);
+  for (let row = 0; row < x.length; row += d) {
+    const squares = new CompensatedSums(1);
+    for (let i = row; i < row + d; i++) squares.add(0, (x[i] as number) ** 2);
+    const scale = 1 / Math.sqrt((squares.values()[0] as number) / d + eps);
+    for (let i = row; i < row + d; i++) y[i] = (x[i] as number) * scale * (weight ? (weight[i - row] as number) : 1);
+  }
+  return { y };
+}
+
 export function groupNorm(
   x: ArrayLike<number>,
   shape: readonly number[],

@@ -8,6 +8,7 @@ import {
   InstanceNorm2d,
   type Layer,
   LayerNorm,
+  RMSNorm,
 } from "../src/index.js";
 import { normalize, type Run } from "../src/normalize.js";
 import { type Phase, sliceCount } from "../src/protocol.js";
@@ -66,6 +67,8 @@ const CASES: [string, () => Layer, number[]][] = [
   ["LayerNorm, short rows", () => withRandomAffine(new LayerNorm(17)), [5003, 17]],
   ["LayerNorm, rows of several segments", () => withRandomAffine(new LayerNorm(40_001)), [7, 40_001]],
   ["LayerNorm, a row split across workers", () => withRandomAffine(new LayerNorm(400_003)), [2, 400_003]],
+  ["RMSNorm, many rows", () => new RMSNorm(1000), [301, 1000]],
+  ["RMSNorm, a row split across workers", () => new RMSNorm(400_003), [2, 400_003]],
   ["GroupNorm, runs of space", () => withRandomAffine(new GroupNorm(3, 6)), [5, 6, 77, 31]],
   ["GroupNorm, one group of one sample", () => withRandomAffine(new GroupNorm(1, 6)), [1, 6, 299, 301]],
   ["GroupNorm, little space", () => withRandomAffine(new GroupNorm(2, 6)), [900, 6, 5]],

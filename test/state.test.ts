@@ -14,6 +14,7 @@ import {
   InvalidArgumentError,
   LayerNorm,
   NormPool,
+  RMSNorm,
   readSafetensors,
   type StateDict,
   writeSafetensors,
@@ -32,6 +33,7 @@ describe("stateDict", () => {
     ["LayerNorm", new LayerNorm([2, 3]), ["weight", "bias"]],
     ["LayerNorm without bias", new LayerNorm(3, { bias: false }), ["weight"]],
     ["LayerNorm without affine", new LayerNorm(3, { elementwiseAffine: false }), []],
+    ["RMSNorm", new RMSNorm(3), ["weight"]],
     ["GroupNorm", new GroupNorm(2, 4), ["weight", "bias"]],
     ["BatchNorm2d", new BatchNorm2d(4), ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]],
     ["BatchNorm2d without tracking", new BatchNorm2d(4, { trackRunningStats: false }), ["weight", "bias"]],
@@ -165,6 +167,11 @@ describe("reset", () => {
 test.each([
   [new LayerNorm([2, 3]), "LayerNorm((2, 3), eps=1e-05, elementwise_affine=True)"],
   [new LayerNorm(5, { eps: 0.001, elementwiseAffine: false }), "LayerNorm((5,), eps=0.001, elementwise_affine=False)"],
+  [new RMSNorm(5), "RMSNorm((5,), eps=None, elementwise_affine=True)"],
+  [
+    new RMSNorm([2, 3], { eps: 1e-6, elementwiseAffine: false }),
+    "RMSNorm((2, 3), eps=1e-06, elementwise_affine=False)",
+  ],
   [new GroupNorm(32, 256), "GroupNorm(32, 256, eps=1e-05, affine=True)"],
   [new GroupNorm(2, 4, { bias: false }), "GroupNorm(2, 4, eps=1e-05, affine=True, bias=False)"],
   [new GroupNorm(2, 4, { eps: 1, affine: false }), "GroupNorm(2, 4, eps=1.0, affine=False)"],

@@ -24,7 +24,7 @@ export const KERNELS = [
 /** The kernels that are called from JavaScript. Addresses are bytes, counts are cells or units; workers/kernels/ documents each. */
 export interface Kernels {
   setScratch(address: number): void;
-  momentsF32Sets(x: number, partials: number, first: number, count: number, length: number): void;
+  momentsF32Sets(x: number, partials: number, first: number, count: number, length: number, centred: boolean): void;
   momentsF32Runs(
     x: number,
     partials: number,
@@ -63,6 +63,7 @@ export interface Kernels {
     bias: number,
     eps: number,
     moments: number,
+    centred: boolean,
   ): void;
   doubleF32Run(x: number, y: number, n: number): void;
 }

@@ -11,14 +11,14 @@ export function runSlice(kernels: Kernels, phase: Phase, operands: Operands, sli
   const count = Math.min(phase.unitsPerSlice, phase.units - first);
   switch (phase.kind) {
     case "normalize": {
-      const { length, groups, run, eps } = phase;
-      kernels.normalizeF32Sets(x, y, first, count, length, groups, run, weight, bias, eps, moments);
+      const { length, groups, run, eps, centred } = phase;
+      kernels.normalizeF32Sets(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
       return;
     }
     case "moments":
       switch (phase.layout) {
         case "sets":
-          kernels.momentsF32Sets(x, partials, first, count, phase.length);
+          kernels.momentsF32Sets(x, partials, first, count, phase.length, phase.centred);
           return;
         case "runs": {
           const { length, groups, samples, perSegment } = phase;

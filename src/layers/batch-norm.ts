@@ -45,6 +45,7 @@ abstract class BatchNorm extends ChannelNorm {
     return {
       geometry: batchNormGeometry(n, c, space),
       eps: this.eps,
+      centred: true,
       ...this.affine(c),
       given: fromBatch ? null : running,
       update: this.training && running !== null ? (moments) => this.#update(moments) : null,

@@ -104,6 +104,7 @@ export class GroupNorm extends BaseLayer {
     return {
       geometry: groupNormGeometry(n, c, space, this.numGroups),
       eps: this.eps,
+      centred: true,
       weight: checkParameter(this.name, "weight", this.weight, c),
       bias: checkParameter(this.name, "bias", this.bias, c),
       given: null,

@@ -46,6 +46,7 @@ abstract class InstanceNorm extends ChannelNorm {
     return {
       geometry: instanceNormGeometry(n, c, space),
       eps: this.eps,
+      centred: true,
       ...this.affine(c),
       given: fromBatch ? null : running,
       update: updates ? (moments) => this.#update(moments, n, momentum) : null,

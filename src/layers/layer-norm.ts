@@ -1,9 +1,9 @@
-import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { layerNormGeometry } from "../geometry.js";
-import { cellsOf, formatShape, product, type Shape, sameShape } from "../tensor/shape.js";
-import { checkBoolean, checkEps, checkParameter, checkSize, readOptions } from "./arguments.js";
+import { cellsOf, product, type Shape } from "../tensor/shape.js";
+import { checkBoolean, checkEps, checkParameter, readOptions } from "./arguments.js";
 import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
 import type { Normalization } from "./layer.js";
+import { checkNormalizedShape, formatNormalizedShape, outerRank } from "./normalized-shape.js";
 import type { StateEntry } from "./state.js";
 
 export interface LayerNormOptions {
@@ -61,38 +61,22 @@ export class LayerNorm extends BaseLayer {
   }
 
   protected override representation(): string {
-    const [first, ...rest] = this.normalizedShape;
-    const shape = rest.length === 0 ? `(${first},)` : `(${this.normalizedShape.join(", ")})`;
+    const shape = formatNormalizedShape(this.normalizedShape);
     return `${shape}, eps=${pythonFloat(this.eps)}, elementwise_affine=${pythonBoolean(this.weight !== null)}${withoutBias(this)}`;
   }
 
   /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
   prepare(shape: Shape): Normalization {
-    const outer = shape.length - this.normalizedShape.length;
-    if (outer < 0 || !sameShape(shape.slice(outer), this.normalizedShape)) {
-      const wanted = `[*, ${this.normalizedShape.join(", ")}]`;
-      throw new InvalidShapeError(
-        this.name,
-        `given normalizedShape ${formatShape(this.normalizedShape)}, expected input of shape ${wanted} but got ${formatShape(shape)}`,
-        shape,
-      );
-    }
+    const outer = outerRank(this.name, this.normalizedShape, shape);
     const cells = cellsOf(this.normalizedShape);
     return {
       geometry: layerNormGeometry(product(shape, 0, outer), cells),
       eps: this.eps,
+      centred: true,
       weight: checkParameter(this.name, "weight", this.weight, cells),
       bias: checkParameter(this.name, "bias", this.bias, cells),
       given: null,
       update: null,
     };
   }
-}
-
-function checkNormalizedShape(operation: string, value: unknown): Shape {
-  if (!Array.isArray(value)) return Object.freeze([checkSize(operation, "normalizedShape", value)]);
-  if (value.length === 0) {
-    throw new InvalidArgumentError(operation, "normalizedShape", "at least one dimension", describe(value));
-  }
-  return Object.freeze(value.map((size) => checkSize(operation, "normalizedShape", size)));
 }

@@ -6,6 +6,8 @@ import type { Shape } from "../tensor/shape.js";
 export interface Normalization {
   readonly geometry: Geometry;
   readonly eps: number;
+  /** Whether the mean is taken off. If not it counts as 0, and the variance is the mean square (RMSNorm). */
+  readonly centred: boolean;
   /** One entry per affine index, or null where there is none. */
   readonly weight: Float32Array | null;
   readonly bias: Float32Array | null;

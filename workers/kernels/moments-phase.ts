@@ -2,13 +2,16 @@
 import { LONG_RUN, SEGMENT, SWEEP } from "./constants";
 import { loadPair } from "./lanes";
 import { endMerge, mergeSegment, startMerge } from "./merge";
-import { finish, finiteOrZero, m2, mean, momentsF32Segment, setSums, sumsF32Exact } from "./moments";
+import { finish, pivotFrom, m2, mean, momentsF32Segment, setCentred, setSums, sumsF32Exact } from "./moments";
 
 /**
  * Phase `moments`, layout `sets`: segments [first, first + count) in memory order of sets of `length` consecutive cells.
- * Writes {mean, M2} as two float64 at partials + 16 * segment. One read.
+ * Writes {mean, M2} as two float64 at partials + 16 * segment; not centred, mean is 0. One read.
  */
-export function momentsF32Sets(x: usize, partials: usize, first: usize, count: usize, length: usize): void {
+export function momentsF32Sets(
+  x: usize, partials: usize, first: usize, count: usize, length: usize, centred: bool,
+): void {
+  setCentred(centred);
   const perSet = (length + SEGMENT - 1) / SEGMENT;
   for (let unit = first; unit < first + count; unit++) {
     const set = unit / perSet, start = (unit % perSet) * SEGMENT;
@@ -25,6 +28,7 @@ export function momentsF32Sets(x: usize, partials: usize, first: usize, count: u
 export function momentsF32Runs(
   x: usize, partials: usize, first: usize, count: usize, length: usize, groups: usize, samples: usize, perSegment: usize,
 ): void {
+  setCentred(true);
   const stride = (groups * length) << 2;
   for (let unit = first; unit < first + count; unit++) {
     const group = unit % groups, sample = (unit / groups) * perSegment;
@@ -39,7 +43,7 @@ export function momentsF32Runs(
       endMerge();
     } else {
       setSums(0, 0);
-      const pivot = finiteOrZero(<f64>load<f32>(run));
+      const pivot = pivotFrom(<f64>load<f32>(run));
       for (let i: usize = 0; i < runs; i++, run += stride) sumsF32Exact(run, length, pivot);
       finish(<f64>(runs * length), pivot);
     }
@@ -48,7 +52,7 @@ export function momentsF32Runs(
   }
 }
 
-/** As finiteOrZero, for two lanes. */
+/** As pivotFrom, for two lanes. */
 @inline
 function finiteLanes(v: v128): v128 {
   return v128.and(v, f64x2.eq(f64x2.sub(v, v), f64x2.splat(0)));
@@ -59,6 +63,7 @@ function finiteLanes(v: v128): v128 {
  * {mean, M2} of column c at partials + 16 * c; the sums are kept there until the last row is in. One read.
  */
 export function momentsF32Columns(x: usize, partials: usize, rows: usize, width: usize, stride: usize): void {
+  setCentred(true);
   memory.fill(partials, 0, width << 4);
   const step = stride << 2;
   const even = width & ~1;
@@ -80,7 +85,7 @@ export function momentsF32Columns(x: usize, partials: usize, rows: usize, width:
     }
     if (even < width) {
       const out = partials + (even << 4);
-      const p = finiteOrZero(<f64>load<f32>(x + (even << 2)));
+      const p = pivotFrom(<f64>load<f32>(x + (even << 2)));
       let s = load<f64>(out), q = load<f64>(out, 8);
       for (let cell = top + (even << 2), end = bottom + (even << 2); cell < end; cell += step) {
         const d = <f64>load<f32>(cell) - p;
@@ -94,7 +99,7 @@ export function momentsF32Columns(x: usize, partials: usize, rows: usize, width:
   for (let c: usize = 0; c < width; c++) {
     const out = partials + (c << 4);
     setSums(load<f64>(out), load<f64>(out, 8));
-    finish(<f64>rows, finiteOrZero(<f64>load<f32>(x + (c << 2))));
+    finish(<f64>rows, pivotFrom(<f64>load<f32>(x + (c << 2))));
     store<f64>(out, mean);
     store<f64>(out, m2, 8);
   }

@@ -17,6 +17,13 @@ export let m2: f64 = 0;
 let sum: f64 = 0;
 let squares: f64 = 0;
 
+/** Whether deviations are taken from the mean. If not (RMSNorm) the mean counts as 0, so M2 is the sum of squares. */
+let centred: bool = true;
+
+export function setCentred(value: bool): void {
+  centred = value;
+}
+
 export function setMoments(newMean: f64, newM2: f64): void {
   mean = newMean;
   m2 = newM2;
@@ -27,10 +34,10 @@ export function setSums(newSum: f64, newSquares: f64): void {
   squares = newSquares;
 }
 
-/** A pivot must be finite: Infinity as pivot would turn a mean of Infinity into NaN. */
+/** The exact way's pivot, from a cell. It must be finite: Infinity as pivot would turn a mean of Infinity into NaN. */
 @inline
-export function finiteOrZero(x: f64): f64 {
-  return x - x == 0 ? x : 0;
+export function pivotFrom(x: f64): f64 {
+  return centred && x - x == 0 ? x : 0;
 }
 
 /** sum and squares of (x - pivot) over n cells, added to what the two globals hold. One read. Any n, 4-byte aligned. */
@@ -67,6 +74,11 @@ export function sumsF32Exact(x: usize, n: usize, pivot: f64): void {
 /** mean and M2 of n cells from the sums about a pivot. Rounding must not make M2 negative; NaN must stay. */
 @inline
 export function finish(n: f64, pivot: f64): void {
+  if (!centred) {
+    mean = 0;
+    m2 = squares;
+    return;
+  }
   mean = pivot + sum / n;
   const m = squares - (sum * sum) / n;
   m2 = m < 0 ? 0 : m;
@@ -75,13 +87,14 @@ export function finish(n: f64, pivot: f64): void {
 /** Moments of n >= 1 consecutive cells by the exact way. One read. */
 export function momentsF32Exact(x: usize, n: usize): void {
   setSums(0, 0);
-  const pivot = finiteOrZero(<f64>load<f32>(x));
+  const pivot = pivotFrom(<f64>load<f32>(x));
   sumsF32Exact(x, n, pivot);
   finish(<f64>n, pivot);
 }
 
 /** The block way's pivot: the mean of the segment's first block, as float32. */
 export function pivotF32(x: usize): f32 {
+  if (!centred) return 0;
   let total = f64x2.splat(0);
   for (const stop = x + (BLOCK << 2); x < stop; x += 64) {
     const a = f32x4.add(v128.load(x), v128.load(x, 16));
@@ -97,7 +110,7 @@ export function pivotF32(x: usize): f32 {
  */
 @inline
 function wellConditioned(n: f64): bool {
-  const offset = (sum * sum) / n;
+  const offset = centred ? (sum * sum) / n : 0;
   return 4 * offset <= squares - offset && squares < 1e37 && squares > n * 1e-24;
 }
 
@@ -146,6 +159,10 @@ export function finishBlocks(x: usize, n: usize, pivot: f32, blockSum: f64, bloc
   setSums(blockSum, blockSquares);
   addTail(x, n, pivot);
   if (!wellConditioned(<f64>n)) {
+    if (!centred) {
+      momentsF32Exact(x, n);
+      return;
+    }
     pivot = <f32>(<f64>pivot + sum / <f64>n);
     sumsF32Blocks(x, n, pivot);
     addTail(x, n, pivot);

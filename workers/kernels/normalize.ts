@@ -6,7 +6,7 @@ import { applyEight, applyEightCells, applyF32Cells, applyF32Run } from "./apply
 import { BLOCK, BLOCKS_FROM, SEGMENT } from "./constants";
 import { pinF32, pinF64, sumLanes, widen } from "./lanes";
 import { endMerge, mergeSegment, momentsF32Set, startMerge } from "./merge";
-import { finishBlocks, m2, mean, pivotF32, squaresOfFour, sumOfFour } from "./moments";
+import { finishBlocks, m2, mean, pivotF32, setCentred, squaresOfFour, sumOfFour } from "./moments";
 
 /**
  * One segment applied while the segment of the same length at `next` is summed by blocks, as momentsF32Segment does it.
@@ -65,12 +65,13 @@ export function fuseF32Cells(
 /**
  * Sets [first, first + count) of `length` consecutive cells. weight and bias are float64, or both 0 for none; they have
  * one entry a run of `run` cells, and set s takes those of group s % groups. Where `moments` is not 0,
- * {mean, M2} of set s go to moments + 16 * s. One read, one write; y may be x. Any length >= 1, 4-byte aligned.
+ * {mean, M2} of set s go to moments + 16 * s. Not centred, the mean counts as 0. One read, one write; y may be x. Any length >= 1, 4-byte aligned.
  */
 export function normalizeF32Sets(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
-  weight: usize, bias: usize, eps: f64, moments: usize,
+  weight: usize, bias: usize, eps: f64, moments: usize, centred: bool,
 ): void {
+  setCentred(centred);
   const n = <f64>length;
   const bytes = length << 2;
   const entries = length / run;

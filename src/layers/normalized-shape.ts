@@ -1,0 +1,26 @@
+// The last dimensions that LayerNorm and RMSNorm normalise over.
+import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
+import { checkSize } from "./arguments.js";
+
+/** The argument as a shape. Throws InvalidArgumentError. */
+export function checkNormalizedShape(operation: string, value: unknown): Shape {
+  if (!Array.isArray(value)) return Object.freeze([checkSize(operation, "normalizedShape", value)]);
+  if (value.length === 0) {
+    throw new InvalidArgumentError(operation, "normalizedShape", "at least one dimension", describe(value));
+  }
+  return Object.freeze(value.map((size) => checkSize(operation, "normalizedShape", size)));
+}
+
+/** Dimensions of an input before the normalised ones. Throws InvalidShapeError unless it ends in `normalizedShape`. */
+export function outerRank(operation: string, normalizedShape: Shape, shape: Shape): number {
+  const outer = shape.length - normalizedShape.length;
+  if (outer >= 0 && sameShape(shape.slice(outer), normalizedShape)) return outer;
+  const message = `given normalizedShape ${formatShape(normalizedShape)}, expected input of shape [*, ${normalizedShape.join(", ")}] but got ${formatShape(shape)}`;
+  throw new InvalidShapeError(operation, message, shape);
+}
+
+/** A Python tuple: `(5,)`, `(2, 3)`. */
+export function formatNormalizedShape(shape: Shape): string {
+  return shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`;
+}

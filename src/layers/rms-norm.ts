@@ -1,0 +1,82 @@
+import { layerNormGeometry } from "../geometry.js";
+import { cellsOf, product, type Shape } from "../tensor/shape.js";
+import { checkBoolean, checkEps, checkParameter, readOptions } from "./arguments.js";
+import { BaseLayer, floatEntry, pythonBoolean, pythonFloat } from "./base-layer.js";
+import type { Normalization } from "./layer.js";
+import { checkNormalizedShape, formatNormalizedShape, outerRank } from "./normalized-shape.js";
+import type { StateEntry } from "./state.js";
+
+/** The distance of 1 to the next float32, which PyTorch takes where eps is None. */
+const FLOAT32_EPSILON = 2 ** -23;
+
+export interface RMSNormOptions {
+  /** Added to the mean square. Default null: the machine epsilon of float32, 2^-23. */
+  readonly eps?: number | null;
+  /** Whether there is a weight per normalised cell. Default true. */
+  readonly elementwiseAffine?: boolean;
+}
+
+/**
+ * Root mean square normalisation (Zhang, Sennrich 2019, arXiv:1910.07467) over the last dimensions, as torch.nn.RMSNorm:
+ * y = x / sqrt(mean(x^2) + eps) * weight, the mean square over `normalizedShape`.
+ *
+ * Input `[*, ...normalizedShape]`, output the same. The same in training and evaluation.
+ */
+export class RMSNorm extends BaseLayer {
+  readonly name = "RMSNorm";
+  /** The last dimensions of an input, outermost first. */
+  readonly normalizedShape: Shape;
+  /** Added to the mean square; null is 2^-23. */
+  readonly eps: number | null;
+  /** `normalizedShape` in row-major order; starts at 1. Null without affine. */
+  weight: Float32Array | null;
+
+  /**
+   * @param normalizedShape the last dimensions' sizes: a safe integer, 0 or more, or an array of them.
+   * @throws InvalidArgumentError
+   */
+  constructor(normalizedShape: number | Shape, options?: RMSNormOptions) {
+    super();
+    const { eps, elementwiseAffine } = readOptions<Required<RMSNormOptions>>(this.name, options, {
+      eps: null,
+      elementwiseAffine: true,
+    });
+    this.normalizedShape = checkNormalizedShape(this.name, normalizedShape);
+    this.eps = eps === null ? null : checkEps(this.name, eps);
+    const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
+    this.weight = affine ? new Float32Array(cellsOf(this.normalizedShape)).fill(1) : null;
+  }
+
+  /** Sets the weight to 1, where there is one. */
+  resetParameters(): void {
+    this.weight?.fill(1);
+  }
+
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
+  prepare(shape: Shape): Normalization {
+    const outer = outerRank(this.name, this.normalizedShape, shape);
+    const cells = cellsOf(this.normalizedShape);
+    return {
+      geometry: layerNormGeometry(product(shape, 0, outer), cells),
+      eps: this.eps ?? FLOAT32_EPSILON,
+      centred: false,
+      weight: checkParameter(this.name, "weight", this.weight, cells),
+      bias: null,
+      given: null,
+      update: null,
+    };
+  }
+
+  protected override stateEntries(): StateEntry[] {
+    const set = (values: Float32Array) => {
+      this.weight = values;
+    };
+    return floatEntry("weight", this.normalizedShape, () => this.weight, set);
+  }
+
+  protected override representation(): string {
+    const eps = this.eps === null ? "None" : pythonFloat(this.eps);
+    const affine = pythonBoolean(this.weight !== null);
+    return `${formatNormalizedShape(this.normalizedShape)}, eps=${eps}, elementwise_affine=${affine}`;
+  }
+}
