@@ -99,6 +99,7 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
     const bias = doublesAt(BIAS, length);
     const apply: [() => void, (x: number, i: number) => number][] = [
       [() => kernels.applyF32Run(X + off, Y + off, length, 3.1, 0.7, -0.2), (x) => (x - 3.1) * 0.7 + -0.2],
+      [() => kernels.applyF32Run(X + off, Y + off, length, 3.1, 0.7, 0), (x) => (x - 3.1) * 0.7],
       [
         () => kernels.applyF32Cells(X + off, Y + off, length, 3.1, 0.7, WEIGHT, BIAS),
         (x, i) => (x - 3.1) * 0.7 * (weight[i] as number) + (bias[i] as number),
@@ -199,6 +200,17 @@ test("infinite cells in any segment leave a mean of Infinity, as a plain sum wou
     put(X, data);
     kernels.normalizeF32Sets(X, Y, 0, 1, length, 1, length, 0, 0, 1e-5, OUT, true);
     expect([...doublesAt(OUT, 2)]).toEqual([Number.POSITIVE_INFINITY, Number.NaN]);
+  }
+});
+
+test("a zero keeps its sign where the mean is 0, fused or alone", () => {
+  for (const length of [15, 999]) {
+    put(
+      X,
+      Float32Array.from({ length: 3 * length }, (_, i) => [-0, 1, -1][i % 3] as number),
+    );
+    kernels.normalizeF32Sets(X, Y, 0, 3, length, 1, length, 0, 0, 1e-5, 0, true);
+    for (let i = 0; i < 3 * length; i += 3) expect(cellsAt(Y + 4 * i, 1)[0]).toBe(-0);
   }
 });
 

@@ -14,6 +14,11 @@ function applied(cells: v128, mean: v128, scale: v128, shift: v128): v128 {
 }
 
 @inline
+function appliedPlain(cells: v128, mean: v128, scale: v128): v128 {
+  return f32x4.demote_f64x2_zero(f64x2.mul(f64x2.sub(f64x2.promote_low_f32x4(cells), mean), scale));
+}
+
+@inline
 function appliedCells(cells: v128, mean: v128, rstd: v128, weight: v128, bias: v128): v128 {
   const z = f64x2.mul(f64x2.sub(f64x2.promote_low_f32x4(cells), mean), rstd);
   return f32x4.demote_f64x2_zero(f64x2.add(f64x2.mul(z, weight), bias));
@@ -28,6 +33,15 @@ export function applyEight(x: usize, y: usize, mean: v128, scale: v128, shift: v
   v128.store64_lane(y, applied(v128.load64_zero(x, 24), mean, scale, shift), 0, 24);
 }
 
+/** y = (x - mean) * scale of 8 cells. */
+@inline
+export function applyEightPlain(x: usize, y: usize, mean: v128, scale: v128): void {
+  v128.store64_lane(y, appliedPlain(v128.load64_zero(x), mean, scale), 0);
+  v128.store64_lane(y, appliedPlain(v128.load64_zero(x, 8), mean, scale), 0, 8);
+  v128.store64_lane(y, appliedPlain(v128.load64_zero(x, 16), mean, scale), 0, 16);
+  v128.store64_lane(y, appliedPlain(v128.load64_zero(x, 24), mean, scale), 0, 24);
+}
+
 /** y = (x - mean) * rstd * weight[i] + bias[i] of 8 cells. */
 @inline
 export function applyEightCells(x: usize, y: usize, mean: v128, rstd: v128, weight: usize, bias: usize): void {
@@ -37,14 +51,31 @@ export function applyEightCells(x: usize, y: usize, mean: v128, rstd: v128, weig
   v128.store64_lane(y, appliedCells(v128.load64_zero(x, 24), mean, rstd, v128.load(weight, 48), v128.load(bias, 48)), 0, 24);
 }
 
-/** y = (x - mean) * scale + shift over n cells. One read, one write; y may be x. Any n, 4-byte aligned. */
+/**
+ * y = (x - mean) * scale + shift over n cells. A shift of 0 is not added, here and in normalize.ts: it would only turn -0 into 0.
+ * One read, one write; y may be x. Any n, 4-byte aligned.
+ */
 export function applyF32Run(x: usize, y: usize, n: usize, mean: f64, scale: f64, shift: f64): void {
+  if (shift == 0) {
+    applyF32Plain(x, y, n, mean, scale);
+    return;
+  }
   const end = x + (n << 2);
   if (n >= 8) {
     const m = pinF64(mean, 0), a = pinF64(scale, 1), b = pinF64(shift, 2);
     for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32) applyEight(x, y, m, a, b);
   }
   for (; x < end; x += 4, y += 4) store<f32>(y, <f32>((<f64>load<f32>(x) - mean) * scale + shift));
+}
+
+/** y = (x - mean) * scale over n cells. As applyF32Run. */
+export function applyF32Plain(x: usize, y: usize, n: usize, mean: f64, scale: f64): void {
+  const end = x + (n << 2);
+  if (n >= 8) {
+    const m = pinF64(mean, 0), a = pinF64(scale, 1);
+    for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32) applyEightPlain(x, y, m, a);
+  }
+  for (; x < end; x += 4, y += 4) store<f32>(y, <f32>((<f64>load<f32>(x) - mean) * scale));
 }
 
 /** y = (x - mean) * rstd * weight[i] + bias[i] over n cells; weight and bias are float64. One read, one write; y may be x. */

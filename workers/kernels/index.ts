@@ -8,5 +8,5 @@
 export { setScratch } from "./lanes";
 export { pivotF32, sumsF32Blocks, sumsF32Exact } from "./moments";
 export { momentsF32Columns, momentsF32Runs, momentsF32Sets } from "./moments-phase";
-export { applyF32Cells, applyF32Columns, applyF32Run, applyF32Runs, applyF32SetCells } from "./apply";
-export { doubleF32Run, fuseF32Cells, fuseF32Run, normalizeF32Sets } from "./normalize";
+export { applyF32Cells, applyF32Columns, applyF32Plain, applyF32Run, applyF32Runs, applyF32SetCells } from "./apply";
+export { doubleF32Run, fuseF32Cells, fuseF32Plain, fuseF32Run, normalizeF32Sets } from "./normalize";

@@ -2,18 +2,20 @@
 //
 // A core hides the latency of memory only behind work that is close by. So the moments of set s + 1 are summed in the loop
 // that applies set s: loads that miss (s + 1) and stores that miss (s) overlap, and s itself is read from the cache.
-import { applyEight, applyEightCells, applyF32Cells, applyF32Run } from "./apply";
+import { applyEight, applyEightCells, applyEightPlain, applyF32Cells, applyF32Run } from "./apply";
 import { BLOCK, BLOCKS_FROM, SEGMENT } from "./constants";
 import { pinF32, pinF64, sumLanes, widen } from "./lanes";
 import { endMerge, mergeSegment, momentsF32Set, startMerge } from "./merge";
 import { finishBlocks, m2, mean, pivotF32, setCentred, squaresOfFour, sumOfFour } from "./moments";
 
-/**
- * One segment applied while the segment of the same length at `next` is summed by blocks, as momentsF32Segment does it.
- * CELLS: weight and bias are addresses of float64 per cell and `scale` is rstd; otherwise y = (x - mean) * scale + shift.
- */
+// What fuse<AFFINE> applies: y = (x - mean) * scale, that + shift, or weight and bias of each cell with `scale` as rstd.
+type Plain = u8;
+type Shifted = u16;
+type Cells = u32;
+
+/** One segment applied while the segment of the same length at `next` is summed by blocks, as momentsF32Segment does it. */
 @inline
-function fuse<CELLS>(
+function fuse<AFFINE>(
   x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize,
 ): void {
   const start = next;
@@ -29,11 +31,14 @@ function fuse<CELLS>(
       const f = f32x4.sub(v128.load(next, 48), p);
       s = f32x4.add(s, sumOfFour(c, d, e, f));
       q = f32x4.add(q, squaresOfFour(c, d, e, f));
-      if (isInteger<CELLS>()) {
+      if (sizeof<AFFINE>() == sizeof<Cells>()) {
         applyEightCells(x, y, m, a, weight, bias);
         applyEightCells(x + 32, y + 32, m, a, weight + 64, bias + 64);
         weight += 128;
         bias += 128;
+      } else if (sizeof<AFFINE>() == sizeof<Plain>()) {
+        applyEightPlain(x, y, m, a);
+        applyEightPlain(x + 32, y + 32, m, a);
       } else {
         applyEight(x, y, m, a, b);
         applyEight(x + 32, y + 32, m, a, b);
@@ -44,22 +49,27 @@ function fuse<CELLS>(
   }
   const tail = n & (BLOCK - 1);
   if (tail) {
-    if (isInteger<CELLS>()) applyF32Cells(x, y, tail, center, scale, weight, bias);
+    if (sizeof<AFFINE>() == sizeof<Cells>()) applyF32Cells(x, y, tail, center, scale, weight, bias);
     else applyF32Run(x, y, tail, center, scale, shift);
   }
   finishBlocks(start, n, pivot, sumLanes(total), sumLanes(totalSquares));
 }
 
+/** fuse with one scale and no shift. Two reads (x from cache), one write. BLOCKS_FROM <= n <= SEGMENT. */
+export function fuseF32Plain(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64): void {
+  fuse<Plain>(x, y, next, n, center, scale, 0, 0, 0);
+}
+
 /** fuse with one scale and shift. Two reads (x from cache), one write. BLOCKS_FROM <= n <= SEGMENT. */
 export function fuseF32Run(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64): void {
-  fuse<f64>(x, y, next, n, center, scale, shift, 0, 0);
+  fuse<Shifted>(x, y, next, n, center, scale, shift, 0, 0);
 }
 
 /** fuse with a weight and bias per cell. As above. */
 export function fuseF32Cells(
   x: usize, y: usize, next: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize,
 ): void {
-  fuse<i32>(x, y, next, n, center, rstd, 0, weight, bias);
+  fuse<Cells>(x, y, next, n, center, rstd, 0, weight, bias);
 }
 
 /**
@@ -103,6 +113,8 @@ export function normalizeF32Sets(
           momentsF32Set(x + bytes + at, cells);
         } else if (perCell) {
           fuseF32Cells(x + at, y + at, x + bytes + at, cells, center, rstd, affine + (done << 3), shifts + (done << 3));
+        } else if (shift == 0) {
+          fuseF32Plain(x + at, y + at, x + bytes + at, cells, center, scale);
         } else {
           fuseF32Run(x + at, y + at, x + bytes + at, cells, center, scale, shift);
         }
