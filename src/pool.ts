@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
 import { runInline } from "../workers/phase.js";
 import { InvalidArgumentError, InvalidShapeError, PoolClosedError } from "./errors.js";
-import { checkForwardOptions, checkLayer, checkOut, type ForwardOptions, type Progress } from "./forward-options.js";
+import { checkForwardOptions, checkLayer, checkOut, type ForwardOptions } from "./forward-options.js";
 import { cellCount } from "./geometry.js";
 import { checkPositiveInteger, readOptions } from "./layers/arguments.js";
 import type { Layer } from "./layers/layer.js";
@@ -133,9 +133,7 @@ export class NormPool implements AsyncDisposable {
     const workspace = new Workspace(this.#arena, operation);
     let y = out;
     try {
-      if (y === undefined) {
-        y = this.#allocate(operation, x.dtype, x.shape, false);
-      }
+      y ??= this.#allocate(operation, x.dtype, x.shape, false);
       const to = pin(y);
       try {
         const moments =
@@ -207,9 +205,10 @@ export class NormPool implements AsyncDisposable {
     const total = phases.reduce((slices, phase) => slices + sliceCount(phase), 0);
     let before = 0;
     return async (phase, operands) => {
+      const { kind } = phase;
       const onDone =
-        onProgress && phase.kind !== "double"
-          ? (slices: number) => onProgress({ phase: phase.kind as Progress["phase"], done: before + slices, total })
+        onProgress && kind !== "double"
+          ? (slices: number) => onProgress({ phase: kind, done: before + slices, total })
           : undefined;
       await this.#threads.run(operation, phase, operands, { signal, onDone });
       before += sliceCount(phase);
