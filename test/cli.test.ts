@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { formatNpyHeader } from "../src/files/npy.js";
-import { batchNorm, groupNorm, instanceNorm, layerNorm } from "./reference.js";
+import { batchNorm, groupNorm, instanceNorm, layerNorm, rmsNorm } from "./reference.js";
 import { expectWithinUlps, normal } from "./support.js";
 
 const COMMAND = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
@@ -49,6 +49,7 @@ describe("each layer from file to file", () => {
   test.each([
     ["layer-norm", ["--normalized-shape", "5,6"], layerNorm(data, [5, 6])],
     ["layer-norm", ["--normalized-shape", "6", "--eps", "0.5"], layerNorm(data, [6], { eps: 0.5 })],
+    ["rms-norm", ["--normalized-shape", "5,6"], rmsNorm(data, [5, 6])],
     ["group-norm", ["--groups", "2"], groupNorm(data, shape, 2)],
     ["instance-norm", [], instanceNorm(data, shape)],
     ["batch-norm", [], batchNorm(data, shape)],
@@ -72,7 +73,7 @@ describe("each layer from file to file", () => {
     const { status, stderr } = run("batch-norm", "x.npy", "-o", "y.npy");
     expect(status).toBe(sizes.length === 2 ? 0 : 1);
     if (sizes.length !== 2)
-      expect(stderr).toBe("normpool: batch-norm: expected a 2D, 3D, 4D, 5D array but got 1D of shape [7]\n");
+      expect(stderr).toBe("normpool: batch-norm: expected a 2D, 3D, 4D or 5D array but got 1D of shape [7]\n");
   });
 
   test("over its own input", () => {
@@ -137,7 +138,7 @@ describe("bad input gets one line, exit code 1 and no output file", () => {
     ["float64", join(FIXTURES, "float64.npy"), /<f4 \(float32\) but got <f8/],
     ["Fortran order", join(FIXTURES, "fortran.npy"), /C order but got Fortran order/],
     ["a shape beyond the file", "beyond.npy", /expected 4000000000000000000 bytes of cells/],
-    ["not there", "absent.npy", /no such file/],
+    ["not there", "absent.npy", /^normpool: absent.npy: no such file or directory \(ENOENT\)$/m],
     ["a folder", ".", /expected a regular file/],
   ])("%s", (_, input, message) => {
     writeFileSync(join(folder, "text.npy"), "hello");

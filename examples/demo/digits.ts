@@ -32,7 +32,7 @@ export async function runDigits(): Promise<void> {
     const input = join(folder, "digits.npy");
     const header = formatNpyHeader([digits.length / SIDE ** 2, 1, SIDE, SIDE]);
     writeFileSync(input, Buffer.concat([header, Buffer.from(digits.buffer)]));
-    console.log("2. 10,000 handwritten digits through the command\n");
+    console.log(`2. 10,000 handwritten digits through the command, in ${folder}, which is removed afterwards\n`);
     for (const [name, ...options] of COMMANDS) {
       console.log(`  normpool ${[name, "digits.npy", "-o", `${name}.npy`, ...options].join(" ")}`);
       const args = [COMMAND, name, input, "-o", join(folder, `${name}.npy`), ...options];

@@ -43,7 +43,9 @@ function showRunning({ runningMean, runningVar }: BatchNorm2d | InstanceNorm2d):
 }
 
 export async function runTutorial(): Promise<void> {
-  console.log("1. The PyTorch tutorial's examples: channel i is all i + 1; the first sample is shown\n");
+  console.log(
+    "1. The worked examples of PyTorch's layers: every input cell of channel i is i + 1; the first sample's output\n",
+  );
   const pool = new NormPool();
   await show(
     pool,

@@ -10,6 +10,7 @@ import {
   InvalidShapeError,
   type Layer,
   LayerNorm,
+  RMSNorm,
   type Shape,
 } from "../index.js";
 
@@ -22,6 +23,8 @@ export interface LayerArguments {
 export interface LayerCommand {
   readonly name: string;
   readonly summary: string;
+  /** The layer's default of --eps. */
+  readonly eps: number;
   /** Options of the layer beside --eps, as commander takes them. */
   readonly option?: { readonly flags: string; readonly description: string; readonly kind: "sizes" | "size" };
   make(shape: Shape, args: LayerArguments): Layer;
@@ -30,20 +33,31 @@ export interface LayerCommand {
 // A file holds data, not a trained layer: no weights, and statistics from the data itself.
 const PLAIN = { affine: false, trackRunningStats: false };
 
+const NORMALIZED_SHAPE = {
+  flags: "--normalized-shape <sizes>",
+  description: "the last dimensions, such as 1024 or 28,28",
+  kind: "sizes",
+} as const;
+
 export const LAYER_COMMANDS: readonly LayerCommand[] = [
   {
     name: "layer-norm",
     summary: "each sample over its last dimensions",
-    option: {
-      flags: "--normalized-shape <sizes>",
-      description: "the last dimensions, such as 1024 or 28,28",
-      kind: "sizes",
-    },
+    eps: 1e-5,
+    option: NORMALIZED_SHAPE,
     make: (_, { eps, normalizedShape = [] }) => new LayerNorm(normalizedShape, { eps, elementwiseAffine: false }),
+  },
+  {
+    name: "rms-norm",
+    summary: "each sample over its last dimensions, by its root mean square",
+    eps: 2 ** -23,
+    option: NORMALIZED_SHAPE,
+    make: (_, { eps, normalizedShape = [] }) => new RMSNorm(normalizedShape, { eps, elementwiseAffine: false }),
   },
   {
     name: "group-norm",
     summary: "each sample's groups of channels with their space, of [N, C, *]",
+    eps: 1e-5,
     option: { flags: "--groups <number>", description: "groups that the channels are divided into", kind: "size" },
     make: (shape, { eps, groups = 0 }) =>
       new GroupNorm(groups, channels("group-norm", shape, 1), { eps, affine: false }),
@@ -51,6 +65,7 @@ export const LAYER_COMMANDS: readonly LayerCommand[] = [
   {
     name: "instance-norm",
     summary: "each sample's channel over its space, of [N, C, L], [N, C, H, W] or [N, C, D, H, W]",
+    eps: 1e-5,
     make: (shape, { eps }) => {
       const Class = byRank("instance-norm", shape, { 3: InstanceNorm1d, 4: InstanceNorm2d, 5: InstanceNorm3d });
       return new Class(channels("instance-norm", shape, 1), { ...PLAIN, eps });
@@ -59,6 +74,7 @@ export const LAYER_COMMANDS: readonly LayerCommand[] = [
   {
     name: "batch-norm",
     summary: "each channel over all samples and space, of [N, C], [N, C, L], [N, C, H, W] or [N, C, D, H, W]",
+    eps: 1e-5,
     make: (shape, { eps }) => {
       const Class = byRank("batch-norm", shape, { 2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d });
       return new Class(channels("batch-norm", shape, 1), { ...PLAIN, eps });
@@ -80,6 +96,6 @@ function byRank<T>(command: string, shape: Shape, classes: Readonly<Record<numbe
   const Class = classes[shape.length];
   if (Class !== undefined) return Class;
   const ranks = Object.keys(classes).map((rank) => `${rank}D`);
-  const message = `expected a ${ranks.join(", ")} array but got ${shape.length}D of shape [${shape.join(", ")}]`;
+  const message = `expected a ${ranks.slice(0, -1).join(", ")} or ${ranks.at(-1)} array but got ${shape.length}D of shape [${shape.join(", ")}]`;
   throw new InvalidShapeError(command, message, shape);
 }

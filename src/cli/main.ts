@@ -44,15 +44,18 @@ function addLayerCommand(program: Command, layer: LayerCommand, interrupt: Abort
     .summary(layer.summary)
     .description(`Normalise ${layer.summary}: float32, C order, statistics from the data.`)
     .argument("<input>", "an .npy file")
-    .requiredOption("-o, --output <file>", "the .npy file to write; appears only when it is complete")
-    .option("--eps <number>", "added to the variance", parseEps, 1e-5)
+    .requiredOption(
+      "-o, --output <file>",
+      "the .npy file to write (required); appears only when it is complete; may be the input",
+    )
+    .option("--eps <number>", "added to the variance", parseEps, layer.eps)
     .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
     .option("--json", "print the summary as JSON", false)
     .option("--quiet", "print nothing but errors", false);
   if (layer.option !== undefined) {
     const { flags, description, kind } = layer.option;
     command.addOption(
-      new Option(flags, description)
+      new Option(flags, `${description} (required)`)
         .argParser<number | number[]>(kind === "size" ? parseSize : parseSizes)
         .makeOptionMandatory(),
     );
@@ -92,6 +95,15 @@ function makeProgram(interrupt: AbortController): Command {
   return program;
 }
 
+/** One line. The system's own errors start with their code and call: here what matters is the file. */
+function describeFailure(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if ("path" in error && "code" in error && !("operation" in error)) {
+    return `${error.path}: ${error.message.replace(/^\w+: /, "").replace(/, \w+ '.*$/, "")} (${error.code})`;
+  }
+  return error.message;
+}
+
 async function main(): Promise<number> {
   const interrupt = new AbortController();
   let interrupted: keyof typeof EXIT_BY_SIGNAL | undefined;
@@ -111,7 +123,7 @@ async function main(): Promise<number> {
     }
     // commander has printed its own message, or the help or version that was asked for.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage;
-    const message = error instanceof Error ? error.message : String(error);
+    const message = describeFailure(error);
     console.error(`${colorsFor(process.stderr).red("normpool:")} ${message}`);
     return EXIT.failure;
   }

@@ -74,7 +74,7 @@ export function formatSummary(summary: Summary): string {
     ["shape", `[${shape.join(", ")}] float32`],
     ["layer", layer],
     ["threads", String(threads)],
-    ["time", `${milliseconds.toFixed(2)} ms, ${gigabytesPerSecond.toFixed(2)} GB/s`],
+    ["time", `${milliseconds.toFixed(2)} ms, ${gigabytesPerSecond.toFixed(2)} GB/s, without reading and writing files`],
     ["before", formatSpread(before)],
     ["after", formatSpread(after)],
     ["output", summary.output],

@@ -86,7 +86,8 @@ function parseDict(text: string): Pick<NpyHeader, "descr" | "fortranOrder" | "sh
  */
 export function checkNpyFloat32(path: string, header: NpyHeader, fileBytes: number): void {
   const { descr, fortranOrder, shape, dataOffset } = header;
-  if (descr !== "<f4") throw new FileFormatError("npy", path, `expected dtype <f4 (float32) but got ${descr}`);
+  if (descr !== "<f4")
+    throw new FileFormatError("npy", path, `expected dtype <f4 (float32) but got ${descr} (use .astype("float32"))`);
   if (fortranOrder)
     throw new FileFormatError("npy", path, "expected C order but got Fortran order (use numpy.ascontiguousarray)");
   const wanted = cellsOf(shape) * 4;
