@@ -1,5 +1,5 @@
 // The machine's limit: y = 2x by a SIMD kernel, over the same kind of memory, threads and slices as the layers.
-import { NONE, type Operands, type Phase } from "../src/protocol.js";
+import { operandsOf, type Phase } from "../src/protocol.js";
 import { Arena } from "../src/tensor/arena.js";
 import { Threads } from "../src/threads.js";
 import { kernelModule } from "../workers/kernels.js";
@@ -36,7 +36,6 @@ export class Limit {
   }
 
   #run(y: number): Promise<void> {
-    const operands: Operands = { x: this.#x, y, weight: NONE, bias: NONE, table: NONE, partials: NONE, moments: NONE };
-    return this.#threads.run("limit", this.#phase, operands, {});
+    return this.#threads.run("limit", this.#phase, operandsOf(this.#x, y), {});
   }
 }

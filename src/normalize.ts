@@ -3,7 +3,7 @@ import { affineCount, cellsPerSet, type Geometry, setCount } from "./geometry.js
 import type { Normalization } from "./layers/layer.js";
 import { mergePartials, partialBytes, type SetMoments } from "./moments.js";
 import { makePlan, type Plan, type TwoPhases } from "./plan.js";
-import { NONE, type Operands, type Phase } from "./protocol.js";
+import { NONE, type Operands, operandsOf, type Phase } from "./protocol.js";
 import type { Workspace } from "./workspace.js";
 
 /** Computes one phase, here or on the workers. */
@@ -24,13 +24,13 @@ export async function normalize(
   const affine = affineOf(normalization);
   const plan = makePlan(geometry, { eps, centred, affine: affine !== null, givenStatistics: given !== null });
   const run = start(plan);
-  const empty: Operands = { x, y, weight: NONE, bias: NONE, table: NONE, partials: NONE, moments: NONE };
+  const operands = operandsOf(x, y);
   const widened = widenAffine(affine, plan.repeatAffine, workspace);
 
   if ("normalize" in plan.phases) {
     const wanted = normalization.update === null ? undefined : workspace.float64(2 * setCount(geometry));
     const moments = wanted?.address ?? NONE;
-    await run(plan.phases.normalize, { ...empty, ...addressesOf(widened), moments });
+    await run(plan.phases.normalize, { ...operands, ...addressesOf(widened), moments });
     return wanted && unpack(wanted.values, cellsPerSet(geometry));
   }
 
@@ -38,12 +38,12 @@ export async function normalize(
   let moments: SetMoments | undefined;
   if (momentsPhase !== undefined) {
     const partials = workspace.float64(partialBytes(momentsPhase) / 8);
-    await run(momentsPhase, { ...empty, partials: partials.address });
+    await run(momentsPhase, { ...operands, partials: partials.address });
     moments = mergePartials(momentsPhase, setCount(geometry), partials.values);
   }
   const statistics = moments ? ofBatch(moments) : ofChannels(normalization);
   const table = fillTable(plan.phases, geometry, eps, statistics, widened, workspace);
-  await run(apply, { ...empty, ...(apply.layout === "cells" ? addressesOf(widened) : {}), table });
+  await run(apply, { ...operands, ...(apply.layout === "cells" ? addressesOf(widened) : {}), table });
   return moments;
 }
 

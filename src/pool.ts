@@ -9,7 +9,7 @@ import type { Layer } from "./layers/layer.js";
 import { type Moments, mergePartials, partialBytes } from "./moments.js";
 import { normalize, type Run } from "./normalize.js";
 import { setMoments } from "./plan.js";
-import { MAX_THREADS, NONE, type Phase, sliceCount } from "./protocol.js";
+import { MAX_THREADS, NONE, operandsOf, type Phase, sliceCount } from "./protocol.js";
 import { Arena } from "./tensor/arena.js";
 import { checkDtype, DTYPES, type Dtype, dtypeOf } from "./tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "./tensor/shape.js";
@@ -176,15 +176,7 @@ export class NormPool implements AsyncDisposable {
     const workspace = new Workspace(this.#arena, operation);
     try {
       const partials = workspace.float64(partialBytes(phase) / 8);
-      const operands = {
-        x: address,
-        y: NONE,
-        weight: NONE,
-        bias: NONE,
-        table: NONE,
-        partials: partials.address,
-        moments: NONE,
-      };
+      const operands = { ...operandsOf(address, NONE), partials: partials.address };
       await this.#runner(operation, cells, [phase], options)(phase, operands);
       const { count, mean, m2 } = mergePartials(phase, 1, partials.values);
       await this.#turnIfDue();

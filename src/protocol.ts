@@ -106,6 +106,11 @@ export interface Operands {
   readonly moments: number;
 }
 
+/** Operands with nothing but input and output. */
+export function operandsOf(x: number, y: number): Operands {
+  return { x, y, weight: NONE, bias: NONE, table: NONE, partials: NONE, moments: NONE };
+}
+
 /** A worker's task: claim slices of one phase until none is left. */
 export interface PhaseTask {
   readonly phase: Phase;

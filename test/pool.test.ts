@@ -16,7 +16,7 @@ import {
   UnsupportedDtypeError,
   WorkerFailedError,
 } from "../src/index.js";
-import { NONE, type Operands, type Phase } from "../src/protocol.js";
+import { operandsOf, type Phase } from "../src/protocol.js";
 import { Arena } from "../src/tensor/arena.js";
 import { Threads } from "../src/threads.js";
 import { kernelModule } from "../workers/kernels.js";
@@ -175,15 +175,7 @@ describe("a call on the workers", () => {
     const threads = new Threads(3, arena.memory, kernelModule());
     const address = arena.take("test", 4 * 16_384 * 100);
     const phase: Phase = { kind: "double", length: 16_384, units: 100, unitsPerSlice: 1 };
-    const operands: Operands = {
-      x: address,
-      y: address,
-      weight: NONE,
-      bias: NONE,
-      table: NONE,
-      partials: NONE,
-      moments: NONE,
-    };
+    const operands = operandsOf(address, address);
     const beyond = { ...operands, x: 2 ** 31 };
     const [bad, good] = await Promise.allSettled([
       threads.run("test", phase, beyond, {}),
@@ -201,15 +193,7 @@ describe("a call on the workers", () => {
     const onWorker = (worker: Worker) => void born.push(worker);
     process.on("worker", onWorker);
     const address = arena.take("test", 4 * 16_384);
-    const operands: Operands = {
-      x: address,
-      y: address,
-      weight: NONE,
-      bias: NONE,
-      table: NONE,
-      partials: NONE,
-      moments: NONE,
-    };
+    const operands = operandsOf(address, address);
     const endless: Phase = { kind: "double", length: 0, units: 2 ** 31 - 1, unitsPerSlice: 1 };
     const running = threads.run("test", endless, operands, { onDone: () => void born[0]?.terminate() });
     await expect(running).rejects.toThrow(WorkerFailedError);
