@@ -1,4 +1,5 @@
 // The oracle: every layer in plain float64 TypeScript, straight from the formulas, with nothing of normpool in it.
+// Here the forward passes; reference-backward.ts has the gradients.
 
 export interface ReferenceOptions {
   readonly eps?: number;
@@ -6,6 +7,8 @@ export interface ReferenceOptions {
   readonly bias?: ArrayLike<number> | null;
   /** Mean and variance by channel, instead of the data's own. */
   readonly given?: { readonly mean: ArrayLike<number>; readonly variance: ArrayLike<number> } | null;
+  /** For layers with channels: which axis they are, 1 unless told, negative from the end. */
+  readonly channelAxis?: number;
 }
 
 export interface Reference {
@@ -16,29 +19,43 @@ export interface Reference {
   readonly cellsPerSet: number;
 }
 
-/** Which set a cell is in, and which weight and channel it takes. */
-type Membership = (index: number) => readonly [set: number, affine: number];
+/** How a layer cuts its cells into the sets that share statistics. */
+export interface Sets {
+  readonly count: number;
+  /** How many weights there are, given or not. */
+  readonly affines: number;
+  /** Which set a cell is in, and which weight and channel it takes. */
+  of(index: number): readonly [set: number, affine: number];
+}
 
-/** Two passes in float64 with compensated sums (Neumaier): the mean, then squared deviations from it. */
-function normalizeSets(
-  x: ArrayLike<number>,
-  sets: number,
-  member: Membership,
-  { eps = 1e-5, weight, bias, given }: ReferenceOptions,
-): Reference {
-  const cellsPerSet = sets === 0 ? 0 : x.length / sets;
-  const sums = new CompensatedSums(sets);
-  for (let i = 0; i < x.length; i++) sums.add(member(i)[0], x[i] as number);
+/**
+ * Two passes in float64 with compensated sums (Neumaier): the mean, then squared deviations from it. Without centring the mean is 0 by
+ * definition, so that the variance is the mean square.
+ */
+export function moments(x: ArrayLike<number>, sets: Sets, centred = true): Omit<Reference, "y"> {
+  const cellsPerSet = sets.count === 0 ? 0 : x.length / sets.count;
+  const sums = new CompensatedSums(sets.count);
+  if (centred) for (let i = 0; i < x.length; i++) sums.add(sets.of(i)[0], x[i] as number);
   const mean = sums.values().map((sum) => sum / cellsPerSet);
-  const squares = new CompensatedSums(sets);
+  const squares = new CompensatedSums(sets.count);
   for (let i = 0; i < x.length; i++) {
-    const set = member(i)[0];
+    const set = sets.of(i)[0];
     squares.add(set, ((x[i] as number) - (mean[set] as number)) ** 2);
   }
   const variance = squares.values().map((sum) => sum / cellsPerSet);
+  return { mean, variance, cellsPerSet };
+}
+
+function normalizeSets(
+  x: ArrayLike<number>,
+  sets: Sets,
+  { eps = 1e-5, weight, bias, given }: ReferenceOptions,
+  centred = true,
+): Reference {
+  const { mean, variance, cellsPerSet } = moments(x, sets, centred);
   const y = new Float64Array(x.length);
   for (let i = 0; i < x.length; i++) {
-    const [set, affine] = member(i);
+    const [set, affine] = sets.of(i);
     const m = given ? (given.mean[affine] as number) : (mean[set] as number);
     const v = given ? (given.variance[affine] as number) : (variance[set] as number);
     const z = ((x[i] as number) - m) / Math.sqrt(v + eps);
@@ -47,7 +64,7 @@ function normalizeSets(
   return { y, mean, variance, cellsPerSet };
 }
 
-class CompensatedSums {
+export class CompensatedSums {
   readonly #sum: Float64Array;
   readonly #lost: Float64Array;
 
@@ -73,30 +90,63 @@ function cells(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 
+/** How many channels there are, and how many cells lie between neighbouring channels of one place. */
+function channelsOf(shape: readonly number[], channelAxis = 1): { axis: number; channels: number; stride: number } {
+  const axis = channelAxis < 0 ? shape.length + channelAxis : channelAxis;
+  const channels = shape[axis];
+  if (channels === undefined) throw new RangeError(`shape [${shape}] has no axis ${channelAxis}`);
+  return { axis, channels, stride: cells(shape.slice(axis + 1)) };
+}
+
+export function rowSets(x: ArrayLike<number>, normalizedShape: readonly number[]): Sets {
+  const d = cells(normalizedShape);
+  return { count: d === 0 ? 0 : x.length / d, affines: d, of: (i) => [Math.floor(i / d), i % d] };
+}
+
+export function groupSets(shape: readonly number[], groups: number, channelAxis?: number): Sets {
+  const { axis, channels, stride } = channelsOf(shape, channelAxis);
+  if (axis === 0) throw new RangeError(`the channels of [${shape}] cannot be axis 0, which is the batch`);
+  const perSample = cells(shape.slice(1));
+  const perGroup = channels / groups;
+  const of = (i: number) => {
+    const channel = Math.floor(i / stride) % channels;
+    return [Math.floor(i / perSample) * groups + Math.floor(channel / perGroup), channel] as const;
+  };
+  return { count: (shape[0] as number) * groups, affines: channels, of };
+}
+
+/** A group to each channel. */
+export function instanceSets(shape: readonly number[], channelAxis?: number): Sets {
+  return groupSets(shape, channelsOf(shape, channelAxis).channels, channelAxis);
+}
+
+export function batchSets(shape: readonly number[], channelAxis?: number): Sets {
+  const { channels, stride } = channelsOf(shape, channelAxis);
+  const of = (i: number) => {
+    const channel = Math.floor(i / stride) % channels;
+    return [channel, channel] as const;
+  };
+  return { count: channels, affines: channels, of };
+}
+
 export function layerNorm(
   x: ArrayLike<number>,
   normalizedShape: readonly number[],
   options: ReferenceOptions = {},
 ): Reference {
-  const d = cells(normalizedShape);
-  return normalizeSets(x, x.length / d, (i) => [Math.floor(i / d), i % d], options);
+  return normalizeSets(x, rowSets(x, normalizedShape), options);
 }
 
-/** Mean 0 by definition, so that the variance is the mean square. */
+/** PyTorch's eps of RMSNorm where none is given: float32's machine epsilon. */
+export const RMS_EPS = 2 ** -23;
+
 export function rmsNorm(
   x: ArrayLike<number>,
   normalizedShape: readonly number[],
-  { eps = 2 ** -23, weight = null }: ReferenceOptions = {},
-): { y: Float64Array } {
-  const d = cells(normalizedShape);
-  const y = new Float64Array(x.length);
-  for (let row = 0; row < x.length; row += d) {
-    const squares = new CompensatedSums(1);
-    for (let i = row; i < row + d; i++) squares.add(0, (x[i] as number) ** 2);
-    const scale = 1 / Math.sqrt((squares.values()[0] as number) / d + eps);
-    for (let i = row; i < row + d; i++) y[i] = (x[i] as number) * scale * (weight ? (weight[i - row] as number) : 1);
-  }
-  return { y };
+  { eps = RMS_EPS, weight = null }: ReferenceOptions = {},
+): { y: Float64Array; rstd: Float64Array } {
+  const { y, variance } = normalizeSets(x, rowSets(x, normalizedShape), { eps, weight }, false);
+  return { y, rstd: variance.map((meanSquare) => 1 / Math.sqrt(meanSquare + eps)) };
 }
 
 export function groupNorm(
@@ -105,10 +155,7 @@ export function groupNorm(
   groups: number,
   options: ReferenceOptions = {},
 ): Reference {
-  const [n, c, ...space] = shape as [number, number, ...number[]];
-  const s = cells(space);
-  const perGroup = (c / groups) * s;
-  return normalizeSets(x, n * groups, (i) => [Math.floor(i / perGroup), Math.floor(i / s) % c], options);
+  return normalizeSets(x, groupSets(shape, groups, options.channelAxis), options);
 }
 
 export function instanceNorm(
@@ -116,13 +163,55 @@ export function instanceNorm(
   shape: readonly number[],
   options: ReferenceOptions = {},
 ): Reference {
-  const [n, c, ...space] = shape as [number, number, ...number[]];
-  const s = cells(space);
-  return normalizeSets(x, n * c, (i) => [Math.floor(i / s), Math.floor(i / s) % c], options);
+  return normalizeSets(x, instanceSets(shape, options.channelAxis), options);
 }
 
 export function batchNorm(x: ArrayLike<number>, shape: readonly number[], options: ReferenceOptions = {}): Reference {
-  const [, c, ...space] = shape as [number, number, ...number[]];
-  const s = cells(space);
-  return normalizeSets(x, c, (i) => [Math.floor(i / s) % c, Math.floor(i / s) % c], options);
+  return normalizeSets(x, batchSets(shape, options.channelAxis), options);
+}
+
+export interface LocalResponseOptions {
+  readonly size: number;
+  readonly alpha?: number;
+  readonly beta?: number;
+  readonly k?: number;
+  readonly channelAxis?: number;
+}
+
+/** For each cell, the sum of `term` over the cells of the same place from `below` channels under its own to `above` over it. */
+export function sumNeighbours(
+  shape: readonly number[],
+  channelAxis: number,
+  [below, above]: readonly [number, number],
+  term: (index: number) => number,
+): Float64Array {
+  const { channels, stride } = channelsOf(shape, channelAxis);
+  const length = cells(shape);
+  const sums = new CompensatedSums(length);
+  for (let i = 0; i < length; i++) {
+    const channel = Math.floor(i / stride) % channels;
+    const last = Math.min(channels - 1, channel + above);
+    for (let c = Math.max(0, channel - below); c <= last; c++) sums.add(i, term(i + (c - channel) * stride));
+  }
+  return sums.values();
+}
+
+/** The S of y = x S^-beta: k plus alpha times the squares' sum over `size`, which divides also where the window is cut short. */
+export function localResponseSums(
+  x: ArrayLike<number>,
+  shape: readonly number[],
+  { size, alpha = 1e-4, k = 1, channelAxis = 1 }: LocalResponseOptions,
+): Float64Array {
+  const window = [Math.floor(size / 2), Math.floor((size - 1) / 2)] as const;
+  const squares = sumNeighbours(shape, channelAxis, window, (i) => (x[i] as number) ** 2);
+  return squares.map((sum) => k + (alpha / size) * sum);
+}
+
+export function localResponseNorm(
+  x: ArrayLike<number>,
+  shape: readonly number[],
+  options: LocalResponseOptions,
+): { y: Float64Array } {
+  const { beta = 0.75 } = options;
+  return { y: localResponseSums(x, shape, options).map((s, i) => (x[i] as number) * s ** -beta) };
 }
