@@ -1,18 +1,15 @@
 // No timing before the result is right: some sets of a result against plain float64 loops.
-import type { Normalization } from "../src/layers/layer.js";
+import type { Computation } from "../src/layers/layer.js";
 
 /** Throws unless sets spread over the tensor are within 3 float32 ulp of max(1, |y|). */
-export function checkSets(
-  name: string,
-  { geometry, eps, weight, bias, given, centred }: Normalization,
-  x: Float32Array,
-  y: Float32Array,
-) {
-  const { n, g, k, s, acrossSamples } = geometry;
+export function checkSets(name: string, computation: Computation, x: Float32Array, y: Float32Array) {
+  if (computation.kind !== "normalization") throw new Error(`${name}: no check for this`);
+  const { geometry, eps, weight, bias, given, centred } = computation;
+  const { n, r, g, k, s } = geometry;
   const stretch = k * s;
-  const samples = acrossSamples ? Array.from({ length: n }, (_, i) => i) : [n >> 1];
+  const rows = Array.from({ length: r }, (_, row) => (n >> 1) * r + row);
   for (const group of new Set([0, g >> 1, g - 1])) {
-    const starts = samples.map((sample) => (sample * g + group) * stretch);
+    const starts = rows.map((row) => (row * g + group) * stretch);
     const cells = (visit: (index: number) => number) => {
       let sum = 0;
       for (const start of starts) for (let i = start; i < start + stretch; i++) sum += visit(i);

@@ -1,5 +1,5 @@
 // The machine's limit: y = 2x by a SIMD kernel, over the same kind of memory, threads and slices as the layers.
-import { operandsOf, type Phase } from "../src/protocol.js";
+import { CELLS, operandsOf, type Phase } from "../src/protocol.js";
 import { Arena } from "../src/tensor/arena.js";
 import { Threads } from "../src/threads.js";
 import { kernelModule } from "../workers/kernels.js";
@@ -36,6 +36,6 @@ export class Limit {
   }
 
   #run(y: number): Promise<void> {
-    return this.#threads.run("limit", this.#phase, operandsOf(this.#x, y), {});
+    return this.#threads.run("limit", this.#phase, operandsOf(CELLS.float32, this.#x, y), {});
   }
 }

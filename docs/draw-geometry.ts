@@ -14,13 +14,14 @@ import {
 type Axis = "n" | "c" | "s";
 type Vector = readonly [x: number, y: number];
 
-// Three different sizes, so that [N, G, K, S] under a block tells which axis went where.
+// Three different sizes, so that [N, R, G, K, S] under a block tells which axis went where.
 const SIZE = { n: 5, c: 6, s: 7 } as const;
+const VIEW = { n: SIZE.n, before: 1, c: SIZE.c, after: SIZE.s };
 const LAYERS: readonly (readonly [name: string, geometry: Geometry])[] = [
-  ["BatchNorm", batchNormGeometry(SIZE.n, SIZE.c, SIZE.s)],
+  ["BatchNorm", batchNormGeometry(VIEW)],
   ["LayerNorm", layerNormGeometry(SIZE.n, SIZE.c * SIZE.s)],
-  ["InstanceNorm", instanceNormGeometry(SIZE.n, SIZE.c, SIZE.s)],
-  ["GroupNorm", groupNormGeometry(SIZE.n, SIZE.c, SIZE.s, 2)],
+  ["InstanceNorm", instanceNormGeometry(VIEW)],
+  ["GroupNorm", groupNormGeometry(VIEW, 2)],
 ];
 
 // Cell 0 is at the block's near top corner, so set 0, which has it, is always in sight. From there c goes left,
@@ -74,14 +75,14 @@ ${LAYERS.map(([name, geometry], i) => drawPanel(name, geometry, i * PANEL.width)
 }
 
 function drawPanel(name: string, geometry: Geometry, x: number): string {
-  const { n, g, k, s } = geometry;
+  const { n, r, g, k, s } = geometry;
   const middle = PANEL.width / 2;
   return `  <g id="${name}" transform="translate(${x} 0)">
     <text class="name" x="${middle}" y="30">${name}</text>
 ${FACES.map(([face, across, down]) => drawFace(geometry, face, across, down)).join("\n")}
 ${drawAxes()}
     <text class="rule" x="${middle}" y="${PANEL.height - 38}">${rule(geometry)}</text>
-    <text class="view" x="${middle}" y="${PANEL.height - 12}">[N, G, K, S] = [${n}, ${g}, ${k}, ${s}]</text>
+    <text class="view" x="${middle}" y="${PANEL.height - 12}">[N, R, G, K, S] = [${n}, ${r}, ${g}, ${k}, ${s}]</text>
   </g>`;
 }
 
@@ -118,9 +119,9 @@ function drawAxes(): string {
 }
 
 /** What a set is, leaving out the axes that are one cell long. */
-function rule({ g, k, s, acrossSamples }: Geometry): string {
-  const fixed = [!acrossSamples && "n", g > 1 && "g"].filter(Boolean).join(", ");
-  const shared = [acrossSamples && "N", k > 1 && "K", s > 1 && "S"].filter(Boolean).join(" × ");
+function rule({ n, r, g, k, s }: Geometry): string {
+  const fixed = [n > 1 && "n", g > 1 && "g"].filter(Boolean).join(", ");
+  const shared = [r > 1 && "R", k > 1 && "K", s > 1 && "S"].filter(Boolean).join(" × ");
   return `a set is (${fixed}): ${shared}`;
 }
 

@@ -14,6 +14,8 @@
  *
  * @module
  */
+export type { BackwardOptions, GradientOptions, Gradients } from "./calls/backward.js";
+export type { CallOptions, ForwardOptions, LayerCallOptions, Progress } from "./calls/options.js";
 export {
   AbortedError,
   type ErrorCode,
@@ -27,17 +29,33 @@ export {
   WorkerFailedError,
 } from "./errors.js";
 export { type ReadSafetensorsOptions, readSafetensors, writeSafetensors } from "./files/safetensors.js";
-export type { ForwardOptions, Progress } from "./forward-options.js";
-export { BatchNorm1d, BatchNorm2d, BatchNorm3d } from "./layers/batch-norm.js";
+export { addGradientSums, type GradientSums } from "./gradient-sums.js";
+export {
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  LazyBatchNorm1d,
+  LazyBatchNorm2d,
+  LazyBatchNorm3d,
+  SyncBatchNorm,
+} from "./layers/batch-norm.js";
 export type { ChannelNormOptions } from "./layers/channel-norm.js";
 export { GroupNorm, type GroupNormOptions } from "./layers/group-norm.js";
-export { InstanceNorm1d, InstanceNorm2d, InstanceNorm3d } from "./layers/instance-norm.js";
+export {
+  InstanceNorm1d,
+  InstanceNorm2d,
+  InstanceNorm3d,
+  LazyInstanceNorm1d,
+  LazyInstanceNorm2d,
+  LazyInstanceNorm3d,
+} from "./layers/instance-norm.js";
 export type { Layer } from "./layers/layer.js";
 export { LayerNorm, type LayerNormOptions } from "./layers/layer-norm.js";
+export { LocalResponseNorm, type LocalResponseNormOptions } from "./layers/local-response-norm.js";
 export { RMSNorm, type RMSNormOptions } from "./layers/rms-norm.js";
 export type { LoadStateOptions, StateDict, StateTensor } from "./layers/state.js";
-export type { Moments } from "./moments.js";
+export { type Moments, mergeMoments, type SetMoments } from "./moments.js";
 export { NormPool, type NormPoolOptions } from "./pool.js";
-export type { Dtype, TypedArrays } from "./tensor/dtype.js";
+export type { Dtype, Float16Data, OutputDtype, TensorSource, TypedArrays } from "./tensor/dtype.js";
 export type { Shape } from "./tensor/shape.js";
 export type { Tensor } from "./tensor/tensor.js";

@@ -1,27 +1,24 @@
 import { availableParallelism } from "node:os";
-import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
-import { runInline } from "../workers/phase.js";
+import {
+  type BackwardOptions,
+  backward,
+  type GradientOptions,
+  type Gradients,
+  gradientSums,
+} from "./calls/backward.js";
+import { forward } from "./calls/forward.js";
+import { moments, setMoments } from "./calls/moments.js";
+import type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/options.js";
 import { InvalidArgumentError, InvalidShapeError, PoolClosedError } from "./errors.js";
-import { checkForwardOptions, checkLayer, checkOut, type ForwardOptions } from "./forward-options.js";
-import { cellCount } from "./geometry.js";
+import { Executor } from "./executor.js";
+import type { GradientSums } from "./gradient-sums.js";
 import { checkPositiveInteger, readOptions } from "./layers/arguments.js";
 import type { Layer } from "./layers/layer.js";
-import { type Moments, mergePartials, partialBytes } from "./moments.js";
-import { normalize, type Run } from "./normalize.js";
-import { setMoments } from "./plan.js";
-import { MAX_THREADS, NONE, operandsOf, type Phase, sliceCount } from "./protocol.js";
-import { Arena } from "./tensor/arena.js";
-import { checkDtype, DTYPES, type Dtype, dtypeOf } from "./tensor/dtype.js";
+import type { Moments, SetMoments } from "./moments.js";
+import { MAX_THREADS } from "./protocol.js";
+import { checkDtype, type Dtype, dtypeOf, type OutputDtype, type TensorSource } from "./tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "./tensor/shape.js";
-import { checkTensor, pin, Tensor, unpin } from "./tensor/tensor.js";
-import { Threads } from "./threads.js";
-import { Workspace } from "./workspace.js";
-
-/**
- * Up to so many cells a call computes on the calling thread. Handing a phase to workers and back takes about as long as one thread
- * needs for half of them (`npm run bench -- latency`), and it blocks the event loop for less than half a millisecond.
- */
-const INLINE_CELLS = 131_072;
+import type { Tensor } from "./tensor/tensor.js";
 
 export interface NormPoolOptions {
   /** Worker threads, up to 255. Default: os.availableParallelism(). They start with the first tensor that is worth it. */
@@ -37,10 +34,8 @@ export interface NormPoolOptions {
 export class NormPool implements AsyncDisposable {
   /** Worker threads of the pool. */
   readonly threads: number;
-  readonly #arena = new Arena();
-  readonly #threads: Threads;
+  readonly #executor: Executor;
   readonly #running = new Set<Promise<unknown>>();
-  #kernels: Kernels | undefined;
   #closed: Promise<void> | undefined;
 
   /** @throws InvalidArgumentError, OutOfMemoryError if no address space is to be had. */
@@ -52,7 +47,7 @@ export class NormPool implements AsyncDisposable {
     if (this.threads > MAX_THREADS) {
       throw new InvalidArgumentError("NormPool", "threads", `at most ${MAX_THREADS}`, String(threads));
     }
-    this.#threads = new Threads(this.threads, this.#arena.memory, kernelModule());
+    this.#executor = new Executor(this.threads);
   }
 
   /**
@@ -64,25 +59,35 @@ export class NormPool implements AsyncDisposable {
     const operation = "pool.tensor";
     this.#checkOpen(operation);
     checkDtype(operation, dtype);
-    return this.#allocate(operation, dtype, checkShape(operation, shape), true);
+    return this.#executor.allocate(operation, dtype, checkShape(operation, shape), true);
   }
 
   /**
    * A tensor with a copy of `array`'s elements, in row-major order: the one copy that normpool makes.
    * @param shape default: one dimension of array.length.
+   * @param dtype default: that of the array; of a Uint16Array it must be said.
    * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
    */
-  from(array: Float32Array, shape: Shape = [array.length]): Tensor<"float32"> {
+  from(array: Float32Array, shape?: Shape, dtype?: "float32"): Tensor<"float32">;
+  from(array: Float64Array, shape?: Shape, dtype?: "float64"): Tensor<"float64">;
+  from(array: Uint8Array | Uint8ClampedArray, shape?: Shape, dtype?: "uint8"): Tensor<"uint8">;
+  from<D extends "float16" | "bfloat16">(array: Uint16Array, shape: Shape, dtype: D): Tensor<D>;
+  from(array: TensorSource, shape?: Shape, dtype?: Dtype): Tensor;
+  from(array: TensorSource, shape?: Shape, dtype?: Dtype): Tensor {
     const operation = "pool.from";
     this.#checkOpen(operation);
-    const dtype = dtypeOf(operation, array);
-    const checked = checkShape(operation, shape);
+    const found = dtypeOf(operation, array, dtype);
+    const checked = checkShape(operation, shape ?? [array.length]);
     if (cellsOf(checked) !== array.length) {
       const message = `expected ${cellsOf(checked)} elements for shape ${formatShape(checked)} but got ${array.length}`;
       throw new InvalidShapeError(operation, message, checked);
     }
-    const tensor = this.#allocate(operation, dtype, checked, false);
-    tensor.data.set(array);
+    const tensor = this.#executor.allocate(operation, found, checked, false);
+    // Bytes, so that the bits of float16 in a Uint16Array stay what they are.
+    const { buffer, byteOffset, byteLength } = tensor.data;
+    new Uint8Array(buffer, byteOffset, byteLength).set(
+      new Uint8Array(array.buffer, array.byteOffset, array.byteLength),
+    );
     return tensor;
   }
 
@@ -90,20 +95,53 @@ export class NormPool implements AsyncDisposable {
    * Normalises `x` with `layer`. The weights are read when the call starts; running statistics are updated when the output is
    * complete, and not at all if the call fails.
    *
-   * @param x a tensor of this pool, of a shape that the layer takes.
-   * @returns `options.out`, or a new tensor of the same dtype and shape.
-   * @throws (as rejection) InvalidShapeError, InvalidArgumentError, OutOfMemoryError, AbortedError, WorkerFailedError, PoolClosedError
+   * @param x a tensor of this pool, of a shape and dtype that the layer takes.
+   * @returns `options.out`, or a new tensor of the same dtype (of uint8 input: float32) and shape.
+   * @throws (as rejection) InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError, OutOfMemoryError, AbortedError,
+   * WorkerFailedError, PoolClosedError
    */
-  forward<D extends Dtype>(layer: Layer, x: Tensor<D>, options?: ForwardOptions<Tensor<D>>): Promise<Tensor<D>> {
-    return this.#track(this.#forward(layer, x, options));
+  forward<D extends Dtype>(
+    layer: Layer,
+    x: Tensor<D>,
+    options?: ForwardOptions<Tensor<OutputDtype<D>>>,
+  ): Promise<Tensor<OutputDtype<D>>> {
+    return this.#run(layer, () => forward(this.#executor, layer, x, options));
+  }
+
+  /**
+   * Gradients of a loss by a layer's input and parameters, given its gradient by the output. The layer's mode and parameters must be
+   * what they were in the forward call; in evaluation running statistics are constants. No running statistics are updated.
+   * Parameters' gradients are summed over the tensor in float64, in an order that the tensor alone decides.
+   *
+   * @throws (as rejection) as `forward`
+   */
+  backward<D extends Dtype>(layer: Layer, options: BackwardOptions<D>): Promise<Gradients<D>> {
+    return this.#run(layer, () => backward<D>(this.#executor, layer, options));
   }
 
   /**
    * Count, mean and M2 of all cells of `x`, in float64. The variance is m2 / count.
    * @throws (as rejection) InvalidArgumentError, AbortedError, WorkerFailedError, PoolClosedError
    */
-  moments(x: Tensor, options?: Pick<ForwardOptions, "signal">): Promise<Moments> {
-    return this.#track(this.#moments(x, options));
+  moments(x: Tensor, options?: CallOptions): Promise<Moments> {
+    return this.#run("pool.moments", () => moments(this.#executor, x, options));
+  }
+
+  /**
+   * The moments of each set of `x` that `layer` would normalise with, in float64, and nothing else: no output, no running statistics.
+   * SyncBatchNorm's part of `mergeMoments`.
+   * @throws (as rejection) as `forward`
+   */
+  setMoments(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {
+    return this.#run(layer, () => setMoments(this.#executor, layer, x, options));
+  }
+
+  /**
+   * SyncBatchNorm's sums of a part of a batch, whose whole has `moments`: its part of `addGradientSums`.
+   * @throws (as rejection) as `forward`
+   */
+  gradientSums(layer: Layer, options: GradientOptions): Promise<GradientSums> {
+    return this.#run(layer, () => gradientSums(this.#executor, layer, options));
   }
 
   /** Waits for the calls that are running, then ends the threads. Later calls are refused; tensors stay readable. Idempotent. */
@@ -117,119 +155,24 @@ export class NormPool implements AsyncDisposable {
     return this.close();
   }
 
-  async #forward<D extends Dtype>(layer: Layer, x: Tensor<D>, given: unknown): Promise<Tensor<D>> {
-    checkLayer("pool.forward", layer);
-    const operation = layer.name;
-    this.#checkOpen(operation);
-    checkTensor(operation, "x", x, this.#arena);
-    const options = checkForwardOptions<Tensor<D>>(operation, given);
-    const { out } = options;
-    if (out !== undefined) checkOut(operation, out, x, this.#arena);
-    const normalization = layer.prepare(x.shape);
-    const cells = cellCount(normalization.geometry);
-
-    // From here on x and out stay where they are, whatever the caller disposes of meanwhile.
-    const from = pin(x);
-    const workspace = new Workspace(this.#arena, operation);
-    let y = out;
+  /** Starts a call of a layer, or of the operation named, unless the pool is closed, and waits for it in `close`. */
+  async #run<T>(operation: Layer | string, start: () => Promise<T>): Promise<T> {
+    this.#checkOpen(typeof operation === "string" ? operation : (operation?.name ?? "pool.forward"));
+    const call = start();
+    this.#running.add(call);
     try {
-      y ??= this.#allocate(operation, x.dtype, x.shape, false);
-      const to = pin(y);
-      try {
-        const moments =
-          cells === 0
-            ? { count: 0, mean: new Float64Array(0), m2: new Float64Array(0) }
-            : await normalize(normalization, from, to, workspace, (plan) => {
-                const phases: (Phase | undefined)[] =
-                  "normalize" in plan.phases ? [plan.phases.normalize] : [plan.phases.moments, plan.phases.apply];
-                return this.#runner(
-                  operation,
-                  cells,
-                  phases.filter((phase) => phase !== undefined),
-                  options,
-                );
-              });
-        if (moments !== undefined) normalization.update?.(moments);
-        await this.#turnIfDue();
-      } finally {
-        unpin(y);
-      }
-      return y;
-    } catch (error) {
-      if (out === undefined) y?.dispose();
-      throw error;
+      return await call;
     } finally {
-      workspace.giveBack();
-      unpin(x);
+      this.#running.delete(call);
     }
-  }
-
-  async #moments(x: Tensor, given: unknown): Promise<Moments> {
-    const operation = "pool.moments";
-    this.#checkOpen(operation);
-    checkTensor(operation, "x", x, this.#arena);
-    const options = checkForwardOptions(operation, given);
-    const cells = cellsOf(x.shape);
-    if (cells === 0) return { count: 0, mean: 0, m2: 0 };
-    const phase = setMoments(1, cells, true);
-    const address = pin(x);
-    const workspace = new Workspace(this.#arena, operation);
-    try {
-      const partials = workspace.float64(partialBytes(phase) / 8);
-      const operands = { ...operandsOf(address, NONE), partials: partials.address };
-      await this.#runner(operation, cells, [phase], options)(phase, operands);
-      const { count, mean, m2 } = mergePartials(phase, 1, partials.values);
-      await this.#turnIfDue();
-      return { count, mean: mean[0] as number, m2: m2[0] as number };
-    } finally {
-      workspace.giveBack();
-      unpin(x);
-    }
-  }
-
-  /** How a call of `cells` cells runs its phases: all here, or all on the workers. */
-  #runner(operation: string, cells: number, phases: readonly Phase[], { signal, onProgress }: ForwardOptions): Run {
-    if (cells <= INLINE_CELLS) {
-      this.#kernels ??= instantiate(kernelModule(), this.#arena.memory, 0);
-      const kernels = this.#kernels;
-      return (phase, operands) => runInline(kernels, phase, operands);
-    }
-    const total = phases.reduce((slices, phase) => slices + sliceCount(phase), 0);
-    let before = 0;
-    return async (phase, operands) => {
-      const { kind } = phase;
-      const onDone =
-        onProgress && kind !== "double"
-          ? (slices: number) => onProgress({ phase: kind, done: before + slices, total })
-          : undefined;
-      await this.#threads.run(operation, phase, operands, { signal, onDone });
-      before += sliceCount(phase);
-    };
-  }
-
-  /** Calls on the calling thread may follow each other without a turn of the event loop, in which nothing dropped is freed. */
-  async #turnIfDue(): Promise<void> {
-    if (this.#arena.turnIsDue) await new Promise(setImmediate);
-  }
-
-  #allocate<D extends Dtype>(operation: string, dtype: D, shape: Shape, zeroed: boolean): Tensor<D> {
-    const region = this.#arena.own(operation, cellsOf(shape) * DTYPES[dtype].bytes, zeroed);
-    return new Tensor(this.#arena, region, dtype, shape);
   }
 
   #checkOpen(operation: string): void {
     if (this.#closed !== undefined) throw new PoolClosedError(operation);
   }
 
-  #track<T>(call: Promise<T>): Promise<T> {
-    this.#running.add(call);
-    const forget = () => this.#running.delete(call);
-    call.then(forget, forget);
-    return call;
-  }
-
   async #finish(): Promise<void> {
     await Promise.allSettled(this.#running);
-    await this.#threads.close();
+    await this.#executor.close();
   }
 }

@@ -18,11 +18,25 @@ export const CONTROL_BYTES = 12;
 /** An address that names nothing: no weight, no table, no moments wanted. The arena never hands out address 0. */
 export const NONE = 0;
 
+/** How cells are stored, as the kernels know it. */
+export const CELLS = { float32: 0, float64: 1, float16: 2, bfloat16: 3, uint8: 4 } as const;
+export type CellsCode = (typeof CELLS)[keyof typeof CELLS];
+
 /** Scratch of one thread at the foot of the arena: a slot each, a cache-line pair apart so that no two threads share one. */
 export const SCRATCH_BYTES = 128;
 export const SCRATCH_SLOTS = 512;
 /** Slot 0 is the main thread's, and as many again are left for threads that replace crashed ones. */
 export const MAX_THREADS = 255;
+
+/** Columns of a unit in the columns layouts. */
+export const COLUMN_TILE = 512;
+/**
+ * A task's stage: a segment of each of two inputs as float32, then three float64 of each column of a tile. Only calls
+ * that convert cells or go by columns have one.
+ */
+export const STAGE_BYTES = 2 * SEGMENT_CELLS * 4 + 3 * COLUMN_TILE * 8;
+/** Where the columns' part of a stage starts. */
+export const STAGE_COLUMNS = 2 * SEGMENT_CELLS * 4;
 
 /** A phase is `units` units of work in memory order; a slice is `unitsPerSlice` of them. */
 interface Units {
@@ -41,48 +55,122 @@ export interface NormalizePhase extends Units {
   readonly centred: boolean;
 }
 
+/** A block of `perSegment` of a sample's `rows` rows, by a tile of their `width` columns; every column of it is a segment. */
+interface ColumnUnits {
+  readonly layout: "columns";
+  readonly rows: number;
+  readonly width: number;
+  readonly perSegment: number;
+}
+
 /** Moments of each segment, to be merged by set. */
 export type MomentsPhase = Units & { readonly kind: "moments" } & (
     | {
-        /** Sets of `length` consecutive cells; not centred, means count as 0. Unit: a segment. */
+        /** Stretches of `length` consecutive cells; not centred, means count as 0. Unit: a segment. */
         readonly layout: "sets";
         readonly length: number;
         readonly centred: boolean;
       }
     | {
-        /** Unit: a segment of `perSegment` samples' runs of `length` cells of one group. */
+        /** Unit: a segment of `perSegment` of a sample's `rows` rows, their runs of `length` cells of one group. */
         readonly layout: "runs";
         readonly length: number;
         readonly groups: number;
-        readonly samples: number;
+        readonly rows: number;
         readonly perSegment: number;
       }
-    | {
-        /** Unit: `perSegment` samples by `tile` columns of `width`; every column of it is a segment. */
-        readonly layout: "columns";
-        readonly samples: number;
-        readonly width: number;
-        readonly perSegment: number;
-        readonly tile: number;
-      }
+    | ColumnUnits
   );
 
+/** Where a known table says what becomes of a cell. */
+type ByTable =
+  | {
+      /** Runs of `length` cells, `period` a row, `rows` rows a sample: each sample has `period` table rows. Unit: a segment. */
+      readonly layout: "runs";
+      readonly length: number;
+      readonly period: number;
+      readonly rows: number;
+    }
+  | {
+      /** Sets of `length` cells with a weight and bias each; set s takes table row s. Unit: a segment. */
+      readonly layout: "cells";
+      readonly length: number;
+      readonly groups: number;
+    }
+  | {
+      /** Column c takes entry c of its sample's table. Unit: a row. */
+      readonly layout: "columns";
+      readonly width: number;
+      readonly rows: number;
+    };
+
 /** Applying known statistics. */
-export type ApplyPhase = Units & { readonly kind: "apply" } & (
+export type ApplyPhase = Units & { readonly kind: "apply" } & ByTable;
+
+/** Gradients of the input from known sums. */
+export type PropagatePhase = Units & { readonly kind: "propagate" } & ByTable;
+
+/** Sums of g * (x - mean) and of g, of each segment, to be merged by channel or by set. */
+export type ReducePhase = Units & { readonly kind: "reduce" } & (
     | {
-        /** Runs of `length` cells; run r takes table row r % period. Unit: a segment. */
+        /**
+         * Stretches of `length` cells, `period` a row, `perSet` of them a set's, `rows` rows a sample. Unit: a segment.
+         * Where the operands have a weight it is one for each cell of a row, and g counts times that.
+         */
+        readonly layout: "stretches";
+        readonly length: number;
+        readonly period: number;
+        readonly perSet: number;
+        readonly rows: number;
+      }
+    | {
+        /** Unit: a segment of `perSegment` of a sample's `rows` rows, their runs of `length` cells of one channel. */
         readonly layout: "runs";
         readonly length: number;
         readonly period: number;
+        readonly perSet: number;
+        readonly rows: number;
+        readonly perSegment: number;
       }
-    | {
-        /** Sets of `length` cells with a weight and bias each; set s takes table row s. Unit: a segment. */
-        readonly layout: "cells";
-        readonly length: number;
-        readonly groups: number;
-      }
-    | { /** Column c takes table entry c. Unit: a row. */ readonly layout: "columns"; readonly width: number }
+    | ColumnUnits
   );
+
+/** Gradients of parameters that each cell of a sample has its own of. Unit: a block of `perBlock` samples by a tile of columns. */
+export interface AccumulatePhase extends Units {
+  readonly kind: "accumulate";
+  readonly samples: number;
+  readonly perBlock: number;
+  readonly length: number;
+  readonly groups: number;
+}
+
+/** Reduce and propagate at once, of sets of consecutive cells. Unit: `setsPerUnit` sets. */
+export interface DifferentiatePhase extends Units {
+  readonly kind: "differentiate";
+  readonly setsPerUnit: number;
+  readonly sets: number;
+  readonly length: number;
+  readonly groups: number;
+  readonly run: number;
+  readonly eps: number;
+  readonly centred: boolean;
+  /** Whether weight and bias have an entry a cell: their gradients are then summed by unit, else by run. */
+  readonly byCell: boolean;
+}
+
+/** LocalResponseNorm, or with `g` its gradient. Unit: a tile of positions of a sample's `channels` rows of `space` cells. */
+export interface ResponsePhase extends Units {
+  readonly kind: "response";
+  readonly channels: number;
+  readonly space: number;
+  readonly tile: number;
+  readonly size: number;
+  readonly alpha: number;
+  readonly beta: number;
+  readonly k: number;
+  /** Bytes that a task needs after its stage. */
+  readonly scratchBytes: number;
+}
 
 /** y = 2x, what the bench measures a machine's limit with. Unit: `length` cells. */
 interface DoublePhase extends Units {
@@ -90,25 +178,56 @@ interface DoublePhase extends Units {
   readonly length: number;
 }
 
-export type Phase = NormalizePhase | MomentsPhase | ApplyPhase | DoublePhase;
+export type Phase =
+  | NormalizePhase
+  | MomentsPhase
+  | ApplyPhase
+  | ReducePhase
+  | AccumulatePhase
+  | PropagatePhase
+  | DifferentiatePhase
+  | ResponsePhase
+  | DoublePhase;
 
-/** Byte addresses in the arena; NONE where there is none. Weight, bias, table, partials and moments are float64. */
+/** Byte addresses in the arena; NONE where there is none. All but x, g and y are float64. */
 export interface Operands {
+  /** How the cells of x, g and y are stored. */
+  readonly cells: CellsCode;
   readonly x: number;
+  /** Gradients of the output. */
+  readonly g: number;
   readonly y: number;
   readonly weight: number;
   readonly bias: number;
-  /** Table rows {mean, scale, shift}; for columns the three arrays mean[], scale[], shift[]. */
+  /** What apply and propagate look up: {mean, scale, shift}, {mean, a, b, c}; for columns an array of each. For reduce, columns' means. */
   readonly table: number;
-  /** {mean, M2} of each segment. */
+  /** {mean, rstd} of each set. */
+  readonly statistics: number;
+  /** What a phase found out for each segment, to be merged. */
   readonly partials: number;
   /** {mean, M2} of each set, where they are wanted. */
   readonly moments: number;
+  /** The first task's stage; each task has `stageBytes` of its own. */
+  readonly stage: number;
+  readonly stageBytes: number;
 }
 
 /** Operands with nothing but input and output. */
-export function operandsOf(x: number, y: number): Operands {
-  return { x, y, weight: NONE, bias: NONE, table: NONE, partials: NONE, moments: NONE };
+export function operandsOf(cells: CellsCode, x: number, y: number): Operands {
+  return {
+    cells,
+    x,
+    g: NONE,
+    y,
+    weight: NONE,
+    bias: NONE,
+    table: NONE,
+    statistics: NONE,
+    partials: NONE,
+    moments: NONE,
+    stage: NONE,
+    stageBytes: 0,
+  };
 }
 
 /** A worker's task: claim slices of one phase until none is left. */
@@ -116,6 +235,8 @@ export interface PhaseTask {
   readonly phase: Phase;
   readonly operands: Operands;
   readonly control: SharedArrayBuffer;
+  /** Which of the phase's tasks it is: whose stage it takes. */
+  readonly seat: number;
 }
 
 /** What a worker is born with. */
@@ -128,4 +249,12 @@ export interface WorkerData {
 
 export function sliceCount(phase: Phase): number {
   return Math.ceil(phase.units / phase.unitsPerSlice);
+}
+
+/** Bytes of stage that a task of this phase needs for cells stored so. */
+export function stageBytesOf(phase: Phase, cells: CellsCode): number {
+  if (phase.kind === "response") return STAGE_BYTES + phase.scratchBytes;
+  const columns =
+    "layout" in phase && phase.layout === "columns" && (phase.kind === "moments" || phase.kind === "reduce");
+  return columns || cells >= CELLS.float16 ? STAGE_BYTES : 0;
 }

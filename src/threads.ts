@@ -47,7 +47,7 @@ export class Threads {
     // Aborting a running piscina task would end its thread. The workers see this word before the next slice instead.
     const stop = () => Atomics.store(words, CONTROL.abort, 1);
     const slices = sliceCount(phase);
-    const task: PhaseTask = { phase, operands, control };
+    const taskOf = (seat: number): PhaseTask => ({ phase, operands, control, seat });
     let thrown: { readonly error: unknown } | undefined;
     const report = () => {
       try {
@@ -61,7 +61,9 @@ export class Threads {
     const forget = onAbort(signal, stop);
     try {
       this.#piscina ??= this.#start();
-      const tasks = Array.from({ length: Math.min(this.#threads, slices) }, () => this.#piscina?.run(task));
+      const tasks = Array.from({ length: Math.min(this.#threads, slices) }, (_, seat) =>
+        this.#piscina?.run(taskOf(seat)),
+      );
       // A failed worker's slice is lost, so the phase is: the others stop early, and all have stopped when this returns.
       for (const running of tasks) running?.catch(stop);
       const failed = (await Promise.allSettled(tasks)).find((result) => result.status === "rejected");

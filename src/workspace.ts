@@ -1,6 +1,14 @@
 import type { Arena } from "./tensor/arena.js";
 
-/** Float64 arrays in the arena for the inside of one call: tables, widened weights, partial moments. All given back at once. */
+/** Float64 numbers of a workspace. */
+export interface Block {
+  /** For the kernels. */
+  readonly address: number;
+  /** For this thread. */
+  readonly values: Float64Array;
+}
+
+/** Memory in the arena for the inside of one call: tables, widened weights, partial moments, stages. All given back at once. */
 export class Workspace {
   readonly #arena: Arena;
   readonly #operation: string;
@@ -11,12 +19,17 @@ export class Workspace {
     this.#operation = operation;
   }
 
-  /** `length` numbers of uninitialised memory: its address for the kernels and a view for this thread. */
-  float64(length: number): { readonly address: number; readonly values: Float64Array } {
-    const bytes = length * 8;
+  /** `length` numbers of uninitialised memory. */
+  float64(length: number): Block {
+    const address = this.bytes(length * 8);
+    return { address, values: this.#arena.float64(address, length) };
+  }
+
+  /** The address of `bytes` bytes of uninitialised memory. */
+  bytes(bytes: number): number {
     const address = this.#arena.take(this.#operation, bytes);
     this.#taken.push({ address, bytes });
-    return { address, values: this.#arena.float64(address, length) };
+    return address;
   }
 
   giveBack(): void {

@@ -3,6 +3,7 @@
 // most (its deviation, 5 sums), its square through 8, so e <= 6 and r <= 4, in halves of an ulp, if all roundings of all cells went
 // the same way; of cells that differ they go either way, and a fifth of that is much. So 2 ulp, 3 with weight and bias.
 import { afterAll, describe, expect, test } from "vitest";
+import type { Parameter } from "../src/affine.js";
 import {
   BatchNorm1d,
   BatchNorm2d,
@@ -31,7 +32,7 @@ const MEANS = [0, 1, 1e2, 1e4, 1e6];
 const pool = new NormPool({ threads: 3 });
 afterAll(() => pool.close());
 
-type Affine = { weight: Float32Array | null; bias: Float32Array | null };
+type Affine = { weight: Parameter | null; bias: Parameter | null };
 type Layered = Layer & Affine;
 
 interface Case {

@@ -13,7 +13,7 @@ const CHANNELS_IN_GROUP = 3;
 const FACES = { front: C * S, side: N * S, top: C * N };
 
 const COLOURED = {
-  BatchNorm: { rule: "(g): N × S", front: S, side: N * S, top: N },
+  BatchNorm: { rule: "(g): R × S", front: S, side: N * S, top: N },
   LayerNorm: { rule: "(n): K", front: C * S, side: S, top: C },
   InstanceNorm: { rule: "(n, g): S", front: S, side: S, top: 1 },
   GroupNorm: { rule: "(n, g): K × S", front: CHANNELS_IN_GROUP * S, side: S, top: CHANNELS_IN_GROUP },

@@ -20,16 +20,18 @@ const S = 5;
 const GROUPS = 2;
 const PER_GROUP = C / GROUPS;
 
+const VIEW = { n: N, before: 1, c: C, after: S };
+
 const CASES: [string, Geometry, (n: number, c: number, s: number) => { set: number; affine: number }][] = [
   ["LayerNorm over C and S", layerNormGeometry(N, C * S), (n, c, s) => ({ set: n, affine: c * S + s })],
   ["LayerNorm over S", layerNormGeometry(N * C, S), (n, c, s) => ({ set: n * C + c, affine: s })],
   [
     "GroupNorm",
-    groupNormGeometry(N, C, S, GROUPS),
+    groupNormGeometry(VIEW, GROUPS),
     (n, c) => ({ set: n * GROUPS + Math.floor(c / PER_GROUP), affine: c }),
   ],
-  ["InstanceNorm", instanceNormGeometry(N, C, S), (n, c) => ({ set: n * C + c, affine: c })],
-  ["BatchNorm", batchNormGeometry(N, C, S), (_, c) => ({ set: c, affine: c })],
+  ["InstanceNorm", instanceNormGeometry(VIEW), (n, c) => ({ set: n * C + c, affine: c })],
+  ["BatchNorm", batchNormGeometry(VIEW), (_, c) => ({ set: c, affine: c })],
 ];
 
 describe.each(CASES)("%s", (_, geometry, definition) => {

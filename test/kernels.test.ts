@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { SEGMENT_CELLS } from "../src/protocol.js";
-import { instantiate, KERNELS, type Kernels, kernelModule } from "../workers/kernels.js";
+import { ARITHMETIC, exportName, instantiate, type Kernels, kernelModule, OTHER_KERNELS } from "../workers/kernels.js";
 import { wasm } from "../workers/webassembly.js";
 import { layerNorm } from "./reference.js";
 import { expectSameBits, expectWithinUlps, normal } from "./support.js";
@@ -67,7 +67,8 @@ describe("the module", () => {
 
   test("exports what the list of kernels names, and nothing else", () => {
     const exported = wasm.Module.exports(kernelModule()).filter(({ kind }) => kind === "function");
-    expect(exported.map(({ name }) => name).sort()).toEqual([...KERNELS].sort());
+    const typed = ARITHMETIC.flatMap((kernel) => [exportName(kernel, "F32"), exportName(kernel, "F64")]);
+    expect(exported.map(({ name }) => name).sort()).toEqual([...typed, ...OTHER_KERNELS].sort());
   });
 
   test("leaves memory as it is when a worker starts over it", () => {
@@ -81,7 +82,7 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
   test.each(SEGMENT_LENGTHS)("momentsF32Sets of %i cells agrees with float64", (length) => {
     const data = normal(2 * length, length, 100);
     put(X + off, data);
-    kernels.momentsF32Sets(X + off, OUT, 0, 2, length, true);
+    kernels.float32.momentsSets(X + off, OUT, 0, 2, length, true);
     const { mean, variance } = layerNorm(data, [length]);
     for (let set = 0; set < 2; set++) {
       const [m, m2] = doublesAt(OUT + 16 * set, 2);
@@ -98,10 +99,10 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
     const weight = doublesAt(WEIGHT, length);
     const bias = doublesAt(BIAS, length);
     const apply: [() => void, (x: number, i: number) => number][] = [
-      [() => kernels.applyF32Run(X + off, Y + off, length, 3.1, 0.7, -0.2), (x) => (x - 3.1) * 0.7 + -0.2],
-      [() => kernels.applyF32Run(X + off, Y + off, length, 3.1, 0.7, 0), (x) => (x - 3.1) * 0.7],
+      [() => kernels.float32.applyRun(X + off, Y + off, length, 3.1, 0.7, -0.2), (x) => (x - 3.1) * 0.7 + -0.2],
+      [() => kernels.float32.applyRun(X + off, Y + off, length, 3.1, 0.7, 0), (x) => (x - 3.1) * 0.7],
       [
-        () => kernels.applyF32Cells(X + off, Y + off, length, 3.1, 0.7, WEIGHT, BIAS),
+        () => kernels.float32.applyCells(X + off, Y + off, length, 3.1, 0.7, WEIGHT, BIAS),
         (x, i) => (x - 3.1) * 0.7 * (weight[i] as number) + (bias[i] as number),
       ],
     ];
@@ -127,13 +128,13 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
         [WEIGHT, BIAS, 1],
         [WEIGHT, BIAS, length],
       ] as const) {
-        kernels.normalizeF32Sets(X + off, Y + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0, true);
+        kernels.float32.normalizeSets(X + off, Y + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0, true);
         const fused = cellsAt(Y + off, sets * length);
         for (let set = 0; set < sets; set++) {
-          kernels.normalizeF32Sets(X + off, Y + off, set, 1, length, 1, run, weight, bias, 1e-5, OUT, true);
+          kernels.float32.normalizeSets(X + off, Y + off, set, 1, length, 1, run, weight, bias, 1e-5, OUT, true);
         }
         expectSameBits(cellsAt(Y + off, sets * length), fused);
-        kernels.normalizeF32Sets(X + off, X + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0, true);
+        kernels.float32.normalizeSets(X + off, X + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0, true);
         expectSameBits(cellsAt(X + off, sets * length), fused);
         put(X + off, data);
       }
@@ -145,7 +146,7 @@ test("a segment has the same length in the kernels as in the protocol", () => {
   const data = normal(SEGMENT_CELLS + 1, 1);
   put(X, data);
   doublesAt(OUT, 6).fill(-1);
-  kernels.momentsF32Sets(X, OUT, 0, 2, data.length, true);
+  kernels.float32.momentsSets(X, OUT, 0, 2, data.length, true);
   expect([...doublesAt(OUT + 16, 4)]).toEqual([data.at(-1), 0, -1, -1]);
 });
 
@@ -154,7 +155,7 @@ describe("moments by blocks are summed again, or exactly, where float32 would lo
 
   function momentsOf(data: Float32Array): { mean: number; variance: number } {
     put(X, data);
-    kernels.momentsF32Sets(X, OUT, 0, 1, data.length, true);
+    kernels.float32.momentsSets(X, OUT, 0, 1, data.length, true);
     const [mean, m2] = doublesAt(OUT, 2);
     return { mean: mean as number, variance: (m2 as number) / data.length };
   }
@@ -198,7 +199,7 @@ test("infinite cells in any segment leave a mean of Infinity, as a plain sum wou
     const data = normal(length, 1);
     data[at] = Number.POSITIVE_INFINITY;
     put(X, data);
-    kernels.normalizeF32Sets(X, Y, 0, 1, length, 1, length, 0, 0, 1e-5, OUT, true);
+    kernels.float32.normalizeSets(X, Y, 0, 1, length, 1, length, 0, 0, 1e-5, OUT, true);
     expect([...doublesAt(OUT, 2)]).toEqual([Number.POSITIVE_INFINITY, Number.NaN]);
   }
 });
@@ -209,7 +210,7 @@ test("a zero keeps its sign where the mean is 0, fused or alone", () => {
       X,
       Float32Array.from({ length: 3 * length }, (_, i) => [-0, 1, -1][i % 3] as number),
     );
-    kernels.normalizeF32Sets(X, Y, 0, 3, length, 1, length, 0, 0, 1e-5, 0, true);
+    kernels.float32.normalizeSets(X, Y, 0, 3, length, 1, length, 0, 0, 1e-5, 0, true);
     for (let i = 0; i < 3 * length; i += 3) expect(cellsAt(Y + 4 * i, 1)[0]).toBe(-0);
   }
 });
@@ -217,13 +218,13 @@ test("a zero keeps its sign where the mean is 0, fused or alone", () => {
 test("doubleF32Run doubles, in place too", () => {
   const data = normal(1024, 1);
   put(X, data);
-  kernels.doubleF32Run(X, Y, 1024);
+  kernels.doubleRun(X, Y, 1024);
   expectWithinUlps(
     cellsAt(Y, 1024),
     data.map((x) => 2 * x),
     0,
   );
-  kernels.doubleF32Run(X, X, 1024);
+  kernels.doubleRun(X, X, 1024);
   expectSameBits(cellsAt(X, 1024), cellsAt(Y, 1024));
 });
 

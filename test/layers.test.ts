@@ -126,12 +126,12 @@ describe("constructor errors name the argument", () => {
     [
       "a bias for RMSNorm",
       () => new RMSNorm(3, { bias: true } as object),
-      'only eps, elementwiseAffine for options but got "bias"',
+      'only eps, elementwiseAffine, dtype for options but got "bias"',
     ],
     [
       "an unknown key",
       () => new BatchNorm2d(3, { epsilon: 1 } as object),
-      'only eps, momentum, affine, trackRunningStats, bias for options but got "epsilon"',
+      'only eps, momentum, affine, trackRunningStats, bias, dtype for options but got "epsilon"',
     ],
     [
       "a word for a flag",

@@ -1,23 +1,36 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  affineCount,
   batchNormGeometry,
+  type ChannelView,
+  cellsPerSet,
   type Geometry,
   groupNormGeometry,
   instanceNormGeometry,
   layerNormGeometry,
+  setCount,
 } from "../src/geometry.js";
-import { type Moments, mergeMoments, mergePartials, partialBytes } from "../src/moments.js";
+import { type Moments, mergePartials, mergeTwo, partialNumbers } from "../src/moments.js";
 import { makePlan } from "../src/plan.js";
 import { SEGMENT_CELLS, sliceCount } from "../src/protocol.js";
+import { eachEntry, entriesPerSample } from "../src/statistics.js";
 
 const size = (max: number) => fc.integer({ min: 1, max });
 const geometries: fc.Arbitrary<Geometry> = fc.oneof(
   fc.tuple(size(300), size(70_000)).map(([n, d]) => layerNormGeometry(n, d)),
-  fc.tuple(size(9), size(9), size(9), size(70_000)).map(([n, g, k, s]) => groupNormGeometry(n, g * k, s, g)),
-  fc.tuple(size(20), size(20), size(70_000)).map(([n, c, s]) => instanceNormGeometry(n, c, s)),
-  fc.tuple(size(2000), size(20), size(70_000)).map(([n, c, s]) => batchNormGeometry(n, c, s)),
+  fc.tuple(size(9), size(9), size(9), size(70_000)).map(([n, g, k, s]) => groupNormGeometry(view(n, g * k, s), g)),
+  fc.tuple(size(20), size(20), size(70_000)).map(([n, c, s]) => instanceNormGeometry(view(n, c, s))),
+  fc.tuple(size(2000), size(20), size(70_000)).map(([n, c, s]) => batchNormGeometry(view(n, c, s))),
+  fc
+    .tuple(size(9), size(9), size(9), size(3000), size(40))
+    .map(([n, g, k, before, s]) => groupNormGeometry({ n, before, c: g * k, after: s }, g)),
 );
+
+function view(n: number, c: number, after: number): ChannelView {
+  return { n, before: 1, c, after };
+}
+
 const options = fc.record({
   affine: fc.boolean(),
   givenStatistics: fc.constant(false),
@@ -29,7 +42,7 @@ describe("a plan", () => {
   test("has slices that cover every unit once, and a table and partials that cover every set", () => {
     fc.assert(
       fc.property(geometries, options, (geometry, given) => {
-        const { phases } = makePlan(geometry, given);
+        const { phases, geometry: seen } = makePlan(geometry, given);
         const list = "normalize" in phases ? [phases.normalize] : [phases.moments, phases.apply];
         for (const phase of list) {
           if (phase === undefined) continue;
@@ -37,14 +50,18 @@ describe("a plan", () => {
           expect((sliceCount(phase) - 1) * phase.unitsPerSlice).toBeLessThan(phase.units);
           expect(sliceCount(phase) * phase.unitsPerSlice).toBeGreaterThanOrEqual(phase.units);
         }
-        if ("normalize" in phases || phases.moments === undefined) return;
-        const { entries, entriesPerSet } = phases.table;
-        const sets = geometry.acrossSamples ? geometry.g : geometry.n * geometry.g;
-        expect(entries / entriesPerSet).toBe(sets);
+        if ("normalize" in phases) return;
+        const entries = new Set<number>();
+        eachEntry(phases.apply, seen, 3, (at, _, set, affine) => {
+          entries.add(at);
+          expect(set).toBeLessThan(setCount(seen));
+          expect(affine).toBeLessThan(affineCount(seen));
+        });
+        expect(entries.size).toBe(seen.n * entriesPerSample(phases.apply));
+        if (phases.moments === undefined) return;
         // The counts of a set's segments add up to its cells.
-        const partials = new Float64Array(partialBytes(phases.moments) / 8);
-        const cells = (geometry.acrossSamples ? geometry.n : 1) * geometry.k * geometry.s;
-        expect(mergePartials(phases.moments, sets, partials).count).toBe(cells);
+        const partials = new Float64Array(partialNumbers(phases.moments, seen.n));
+        expect(mergePartials(phases.moments, seen, partials).count).toBe(cellsPerSet(geometry));
       }),
       { seed: 1, numRuns: 300 },
     );
@@ -64,7 +81,7 @@ describe("a plan", () => {
   });
 });
 
-describe("mergeMoments", () => {
+describe("mergeTwo", () => {
   function momentsOf(values: readonly number[]): Moments {
     const mean = values.reduce((a, b) => a + b, 0) / values.length;
     return { count: values.length, mean, m2: values.reduce((sum, value) => sum + (value - mean) ** 2, 0) };
@@ -74,7 +91,7 @@ describe("mergeMoments", () => {
     const part = fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 1, maxLength: 50 });
     fc.assert(
       fc.property(part, part, (a, b) => {
-        const merged = mergeMoments(momentsOf(a), momentsOf(b));
+        const merged = mergeTwo(momentsOf(a), momentsOf(b));
         const whole = momentsOf([...a, ...b]);
         expect(merged.count).toBe(whole.count);
         expect(merged.mean).toBeCloseTo(whole.mean, 9);
@@ -87,7 +104,7 @@ describe("mergeMoments", () => {
   test("with an empty part is the other", () => {
     const empty = { count: 0, mean: 0, m2: 0 };
     const some = momentsOf([1, 2, 4]);
-    expect(mergeMoments(empty, some)).toBe(some);
-    expect(mergeMoments(some, empty)).toBe(some);
+    expect(mergeTwo(empty, some)).toBe(some);
+    expect(mergeTwo(some, empty)).toBe(some);
   });
 });

@@ -1,5 +1,6 @@
 // The bits of a result are a function of the tensor: not of threads, slices, their order, nor of where the result goes.
 import { afterAll, beforeAll, describe, test } from "vitest";
+import type { Parameter } from "../src/affine.js";
 import {
   BatchNorm1d,
   BatchNorm2d,
@@ -11,7 +12,7 @@ import {
   RMSNorm,
 } from "../src/index.js";
 import { normalize, type Run } from "../src/normalize.js";
-import { type Phase, sliceCount } from "../src/protocol.js";
+import { CELLS, operandsOf, type Phase, STAGE_BYTES, sliceCount } from "../src/protocol.js";
 import { Arena } from "../src/tensor/arena.js";
 import { Threads } from "../src/threads.js";
 import { Workspace } from "../src/workspace.js";
@@ -33,7 +34,11 @@ async function forward(layer: Layer, data: Float32Array, shape: readonly number[
   const y = inPlace ? x : arena.own("test", data.byteLength, false);
   const workspace = new Workspace(arena, "test");
   new Float32Array(x.buffer, x.address, data.length).set(data);
-  await normalize(layer.prepare(shape), x.address, y.address, workspace, () => run);
+  const computation = layer.prepare(shape, { dtype: "float32", channelAxis: undefined, partOfBatch: false });
+  if (computation.kind !== "normalization") throw new Error("expected a normalization");
+  const staging = { stage: workspace.bytes(7 * STAGE_BYTES), stageBytes: STAGE_BYTES };
+  const operands = { ...operandsOf(CELLS.float32, x.address, y.address), ...staging };
+  await normalize(computation, operands, undefined, false, workspace, () => run);
   const result = new Float32Array(y.buffer, y.address, data.length).slice();
   workspace.giveBack();
   arena.free(x);
@@ -51,11 +56,11 @@ function shuffled(unitsPerSlice: number, seed: number): Run {
       const j = Math.floor(random() * (i + 1));
       [order[i], order[j]] = [order[j] as number, order[i] as number];
     }
-    for (const slice of order) runSlice(kernels, phase, operands, slice);
+    for (const slice of order) runSlice(kernels, phase, operands, slice, 0);
   };
 }
 
-function withRandomAffine<L extends Layer & { weight: Float32Array | null; bias: Float32Array | null }>(layer: L): L {
+function withRandomAffine<L extends Layer & { weight: Parameter | null; bias: Parameter | null }>(layer: L): L {
   layer.weight?.set(normal(layer.weight.length, 5, 1, 0.5));
   layer.bias?.set(normal(layer.bias.length, 6));
   return layer;

@@ -1,47 +1,36 @@
 import { readFileSync } from "node:fs";
 import { type WasmMemory, type WasmModule, wasm } from "./webassembly.js";
 
-/** Every export of the kernel module: tests hold the build against it. */
-export const KERNELS = [
-  "setScratch",
-  "sumsF32Blocks",
-  "sumsF32Exact",
-  "pivotF32",
-  "momentsF32Sets",
-  "momentsF32Runs",
-  "momentsF32Columns",
-  "applyF32Plain",
-  "applyF32Run",
-  "applyF32Cells",
-  "applyF32Runs",
-  "applyF32SetCells",
-  "applyF32Columns",
-  "fuseF32Plain",
-  "fuseF32Run",
-  "fuseF32Cells",
-  "normalizeF32Sets",
-  "doubleF32Run",
-] as const;
-
-/** The kernels that are called from JavaScript. Addresses are bytes, counts are cells or units; workers/kernels/ documents each. */
-export interface Kernels {
-  setScratch(address: number): void;
-  momentsF32Sets(x: number, partials: number, first: number, count: number, length: number, centred: boolean): void;
-  momentsF32Runs(
+/**
+ * The kernels that are called from JavaScript, of which there is one for float32 cells (and those that are staged as float32) and one
+ * for float64. Addresses are bytes, counts are cells or units; workers/kernels/ documents each.
+ */
+export interface Arithmetic {
+  momentsSets(x: number, partials: number, first: number, count: number, length: number, centred: boolean): void;
+  momentsRuns(
     x: number,
     partials: number,
     first: number,
     count: number,
     length: number,
     groups: number,
-    samples: number,
+    rows: number,
     perSegment: number,
   ): void;
-  momentsF32Columns(x: number, partials: number, rows: number, width: number, stride: number): void;
-  applyF32Run(x: number, y: number, n: number, mean: number, scale: number, shift: number): void;
-  applyF32Cells(x: number, y: number, n: number, mean: number, rstd: number, weight: number, bias: number): void;
-  applyF32Runs(x: number, y: number, first: number, count: number, length: number, period: number, table: number): void;
-  applyF32SetCells(
+  momentsColumns(x: number, partials: number, rows: number, width: number, stride: number, columns: number): void;
+  applyRun(x: number, y: number, n: number, mean: number, scale: number, shift: number): void;
+  applyCells(x: number, y: number, n: number, mean: number, rstd: number, weight: number, bias: number): void;
+  applyRuns(
+    x: number,
+    y: number,
+    first: number,
+    count: number,
+    length: number,
+    period: number,
+    rows: number,
+    table: number,
+  ): void;
+  applySetCells(
     x: number,
     y: number,
     first: number,
@@ -52,8 +41,8 @@ export interface Kernels {
     weight: number,
     bias: number,
   ): void;
-  applyF32Columns(x: number, y: number, first: number, count: number, width: number, table: number): void;
-  normalizeF32Sets(
+  applyColumns(x: number, y: number, first: number, count: number, width: number, rows: number, table: number): void;
+  normalizeSets(
     x: number,
     y: number,
     first: number,
@@ -67,7 +56,178 @@ export interface Kernels {
     moments: number,
     centred: boolean,
   ): void;
-  doubleF32Run(x: number, y: number, n: number): void;
+  reduceStretches(
+    x: number,
+    g: number,
+    partials: number,
+    first: number,
+    count: number,
+    length: number,
+    period: number,
+    perSet: number,
+    rows: number,
+    statistics: number,
+    weight: number,
+  ): void;
+  reduceRuns(
+    x: number,
+    g: number,
+    partials: number,
+    first: number,
+    count: number,
+    length: number,
+    period: number,
+    perSet: number,
+    rows: number,
+    perSegment: number,
+    statistics: number,
+  ): void;
+  reduceColumns(
+    x: number,
+    g: number,
+    partials: number,
+    rows: number,
+    width: number,
+    stride: number,
+    means: number,
+    columns: number,
+  ): void;
+  accumulate(
+    x: number,
+    g: number,
+    first: number,
+    count: number,
+    start: number,
+    width: number,
+    length: number,
+    groups: number,
+    statistics: number,
+    weights: number,
+    biases: number,
+  ): void;
+  propagateRuns(
+    x: number,
+    g: number,
+    y: number,
+    first: number,
+    count: number,
+    length: number,
+    period: number,
+    rows: number,
+    table: number,
+  ): void;
+  propagateSetCells(
+    x: number,
+    g: number,
+    y: number,
+    first: number,
+    count: number,
+    length: number,
+    groups: number,
+    table: number,
+    weight: number,
+  ): void;
+  propagateColumns(
+    x: number,
+    g: number,
+    y: number,
+    first: number,
+    count: number,
+    width: number,
+    rows: number,
+    table: number,
+  ): void;
+  differentiateSets(
+    x: number,
+    g: number,
+    y: number,
+    first: number,
+    count: number,
+    setsPerUnit: number,
+    sets: number,
+    length: number,
+    groups: number,
+    run: number,
+    weight: number,
+    eps: number,
+    centred: boolean,
+    byCell: boolean,
+    statistics: number,
+    partials: number,
+  ): void;
+  respond(
+    x: number,
+    g: number,
+    y: number,
+    first: number,
+    count: number,
+    channels: number,
+    space: number,
+    tile: number,
+    size: number,
+    alpha: number,
+    beta: number,
+    k: number,
+    scratch: number,
+  ): void;
+}
+
+/** Every one of Arithmetic: the module exports each with F32 and with F64 after its first word. Tests hold the build against it. */
+export const ARITHMETIC = [
+  "momentsSets",
+  "momentsRuns",
+  "momentsColumns",
+  "applyRun",
+  "applyCells",
+  "applyRuns",
+  "applySetCells",
+  "applyColumns",
+  "normalizeSets",
+  "reduceStretches",
+  "reduceRuns",
+  "reduceColumns",
+  "accumulate",
+  "propagateRuns",
+  "propagateSetCells",
+  "propagateColumns",
+  "differentiateSets",
+  "respond",
+] as const satisfies readonly (keyof Arithmetic)[];
+
+/** The other exports: what is not by type, and loops that are exported only to stay functions of their own. */
+export const OTHER_KERNELS = [
+  "setScratch",
+  "setCells",
+  "doubleF32Run",
+  "sumsF32Blocks",
+  "sumsF32Exact",
+  "sumsF64Exact",
+  "pivotF32",
+  "applyF32Plain",
+  "fuseF32Plain",
+  "fuseF32Run",
+  "fuseF32Cells",
+  "gradientF32Sums",
+  "gradientF32WeightedSums",
+  "gradientF64Sums",
+  "gradientF64WeightedSums",
+  "propagateF32Run",
+  "propagateF32Sinking",
+  "propagateF32WeightedSinking",
+  "propagateF64Run",
+] as const;
+
+export interface Kernels {
+  readonly float32: Arithmetic;
+  readonly float64: Arithmetic;
+  /** What the next kernels' tensors hold (CELLS of the protocol), and the address of this thread's stage. */
+  setCells(cells: number, stage: number): void;
+  doubleRun(x: number, y: number, n: number): void;
+}
+
+/** The export of a kernel of Arithmetic for a type of cells. */
+export function exportName(kernel: string, type: "F32" | "F64"): string {
+  return kernel.replace(/^[a-z]+/, (verb) => verb + type);
 }
 
 let compiled: WasmModule | undefined;
@@ -80,9 +240,16 @@ export function kernelModule(): WasmModule {
 
 /** An instance of the kernels over the arena, with its own scratch slot. */
 export function instantiate(module: WasmModule, memory: WasmMemory, scratch: number): Kernels {
-  const instance = new wasm.Instance(module, { env: { memory } });
-  // The build compiles the module from workers/kernels/index.ts; a test holds its exports against this interface.
-  const kernels = instance.exports as unknown as Kernels;
-  kernels.setScratch(scratch);
-  return kernels;
+  const { exports } = new wasm.Instance(module, { env: { memory } });
+  // The build compiles the module from workers/kernels/index.ts; a test holds its exports against the lists above.
+  const raw = exports as Readonly<Record<string, unknown>>;
+  const ofType = (type: "F32" | "F64") =>
+    Object.fromEntries(ARITHMETIC.map((kernel) => [kernel, raw[exportName(kernel, type)]])) as unknown as Arithmetic;
+  const { setScratch, setCells, doubleF32Run } = exports as unknown as {
+    setScratch(address: number): void;
+    setCells: Kernels["setCells"];
+    doubleF32Run: Kernels["doubleRun"];
+  };
+  setScratch(scratch);
+  return { float32: ofType("F32"), float64: ofType("F64"), setCells, doubleRun: doubleF32Run };
 }

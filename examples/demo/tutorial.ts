@@ -38,7 +38,7 @@ async function show(pool: NormPool, title: string, set: string, layer: Layer, sh
 }
 
 function showRunning({ runningMean, runningVar }: BatchNorm2d | InstanceNorm2d): void {
-  const list = (values: Float32Array | null) => Array.from(values ?? [], (value) => value.toFixed(4)).join(", ");
+  const list = (values: ArrayLike<number> | null) => Array.from(values ?? [], (value) => value.toFixed(4)).join(", ");
   console.log(`    running mean ${list(runningMean)}; running variance ${list(runningVar)}`);
 }
 

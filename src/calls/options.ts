@@ -1,26 +1,28 @@
-import { AbortedError, describe, InvalidArgumentError, InvalidShapeError } from "./errors.js";
-import { readOptions } from "./layers/arguments.js";
-import type { Layer } from "./layers/layer.js";
-import type { Arena } from "./tensor/arena.js";
-import { formatShape, sameShape } from "./tensor/shape.js";
-import { checkTensor, type Tensor } from "./tensor/tensor.js";
+import { AbortedError, describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { readOptions } from "../layers/arguments.js";
+import type { Layer } from "../layers/layer.js";
+import type { SetMoments } from "../moments.js";
+import type { Phase } from "../protocol.js";
+import type { Arena } from "../tensor/arena.js";
+import type { Dtype } from "../tensor/dtype.js";
+import { formatShape, sameShape } from "../tensor/shape.js";
+import { checkTensor, type Tensor } from "../tensor/tensor.js";
 
 /** How far a call is. */
 export interface Progress {
-  /** What the workers are doing: moments and apply follow each other, normalize is both at once. */
-  readonly phase: "normalize" | "moments" | "apply";
+  /**
+   * What the workers are doing. Forward: moments and apply follow each other, normalize is both at once. Backward: after
+   * moments (if they are not given) accumulate, reduce and propagate follow each other, differentiate is all at once.
+   */
+  readonly phase: Exclude<Phase["kind"], "double">;
   /** Slices done, of all phases of the call. */
   readonly done: number;
   /** Slices of all phases of the call. */
   readonly total: number;
 }
 
-export interface ForwardOptions<T extends Tensor = Tensor> {
-  /**
-   * Where the result goes: a tensor of the pool with the input's dtype and shape, also the input itself. Default: a new tensor.
-   * If the call fails or is aborted after it started, what it holds is undefined.
-   */
-  readonly out?: T | undefined;
+/** What every call takes. */
+export interface CallOptions {
   /** Stops the call before its next slice; the promise is then rejected with an AbortedError. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -30,32 +32,74 @@ export interface ForwardOptions<T extends Tensor = Tensor> {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** Throws InvalidArgumentError, or AbortedError if the signal has fired already. */
-export function checkForwardOptions<T extends Tensor>(operation: string, given: unknown): ForwardOptions<T> {
-  const options = readOptions<ForwardOptions<T>>(operation, given, {
-    out: undefined,
-    signal: undefined,
-    onProgress: undefined,
-  });
-  const { signal, onProgress } = options;
+/** What every call of a layer takes. */
+export interface LayerCallOptions extends CallOptions {
+  /**
+   * Which dimension of the input has the channels, from the end if negative: -1 for channels last. Default 1 (0 for InstanceNorm's
+   * unbatched input). For BatchNorm, InstanceNorm and GroupNorm.
+   */
+  readonly channelAxis?: number | undefined;
+}
+
+export interface ForwardOptions<T extends Tensor = Tensor> extends LayerCallOptions {
+  /**
+   * Where the result goes: a tensor of the pool with the output's dtype and the input's shape, also the input itself. Default: a new
+   * tensor. If the call fails or is aborted after it started, what it holds is undefined.
+   */
+  readonly out?: T | undefined;
+  /** SyncBatchNorm in training: the moments of the whole batch, of which x is a part (`mergeMoments`). */
+  readonly moments?: SetMoments | undefined;
+  /**
+   * Told the moments of each set, once the output is complete: give them to `pool.backward` and it need not compute them again. Not
+   * called where running statistics were used, nor for LocalResponseNorm.
+   */
+  readonly onMoments?: ((moments: SetMoments) => void) | undefined;
+}
+
+/** `given` over no options at all, with what every call takes checked. Throws InvalidArgumentError, or AbortedError if the signal has fired. */
+export function checkCallOptions<T extends LayerCallOptions>(
+  operation: string,
+  given: unknown,
+  keys: readonly Exclude<keyof T & string, keyof LayerCallOptions>[],
+  argument = "options",
+): T {
+  const known = [...keys, "channelAxis", "signal", "onProgress"];
+  const none = Object.fromEntries(known.map((key) => [key, undefined])) as unknown as T;
+  const options = readOptions<T>(operation, given, none, argument);
+  const { channelAxis, signal, onProgress } = options;
+  if (channelAxis !== undefined && !Number.isSafeInteger(channelAxis)) {
+    throw new InvalidArgumentError(operation, "channelAxis", "a safe integer", describe(channelAxis));
+  }
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new InvalidArgumentError(operation, "signal", "an AbortSignal", describe(signal));
   }
-  if (onProgress !== undefined && typeof onProgress !== "function") {
-    throw new InvalidArgumentError(operation, "onProgress", "a function", describe(onProgress));
-  }
+  checkFunction(operation, "onProgress", onProgress);
   if (signal?.aborted) throw new AbortedError(operation, signal.reason);
   return options;
 }
 
-/** Throws unless `out` can take the result for `x`. */
-export function checkOut(operation: string, out: Tensor, x: Tensor, arena: Arena): void {
-  checkTensor(operation, "out", out, arena);
-  if (out.dtype !== x.dtype) throw new InvalidArgumentError(operation, "out", `dtype ${x.dtype}`, out.dtype);
-  if (!sameShape(out.shape, x.shape)) {
-    const message = `expected out of the input's shape ${formatShape(x.shape)} but got ${formatShape(out.shape)}`;
-    throw new InvalidShapeError(operation, message, out.shape);
+export function checkFunction(operation: string, argument: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "function") {
+    throw new InvalidArgumentError(operation, argument, "a function", describe(value));
   }
+}
+
+/** Throws unless `out` is a tensor of this dtype and of x's shape. */
+export function checkOut(
+  operation: string,
+  argument: string,
+  out: unknown,
+  dtype: Dtype,
+  x: Tensor,
+  arena: Arena,
+): Tensor {
+  const tensor = checkTensor(operation, argument, out, arena);
+  if (tensor.dtype !== dtype) throw new InvalidArgumentError(operation, argument, `dtype ${dtype}`, tensor.dtype);
+  if (!sameShape(tensor.shape, x.shape)) {
+    const message = `expected ${argument} of the input's shape ${formatShape(x.shape)} but got ${formatShape(tensor.shape)}`;
+    throw new InvalidShapeError(operation, message, tensor.shape);
+  }
+  return tensor;
 }
 
 /** Throws unless `value` is a layer. */

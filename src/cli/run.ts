@@ -20,7 +20,7 @@ export async function runLayer(
   const { header, fileBytes } = await inspectNpy(input);
   checkNpyFloat32(input, header, fileBytes);
   const layer = command.make(header.shape, options);
-  layer.prepare(header.shape); // a shape that does not fit is said before the file is read
+  layer.prepare(header.shape, { dtype: "float32", channelAxis: undefined, partOfBatch: false }); // a shape that does not fit is said before the file is read
   await using pool = new NormPool(options.threads === undefined ? {} : { threads: options.threads });
   const bar = new Bar(3, !options.quiet);
   let pending: PendingNpy | undefined;

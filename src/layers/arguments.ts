@@ -1,16 +1,18 @@
 // Checks of constructor arguments and parameters, shared by all layers.
-import { describe, InvalidArgumentError } from "../errors.js";
+import type { Parameter } from "../affine.js";
+import { describe, InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
+import type { Dtype } from "../tensor/dtype.js";
 
 /** `given` over `defaults`. Throws InvalidArgumentError on anything but an object of the defaults' keys. */
-export function readOptions<T extends object>(operation: string, given: unknown, defaults: T): T {
+export function readOptions<T extends object>(operation: string, given: unknown, defaults: T, argument = "options"): T {
   if (given === undefined) return defaults;
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
-    throw new InvalidArgumentError(operation, "options", "an object", describe(given));
+    throw new InvalidArgumentError(operation, argument, "an object", describe(given));
   }
   const read = { ...defaults };
   for (const [key, value] of Object.entries(given)) {
     if (!Object.hasOwn(defaults, key)) {
-      throw new InvalidArgumentError(operation, "options", `only ${Object.keys(defaults).join(", ")}`, describe(key));
+      throw new InvalidArgumentError(operation, argument, `only ${Object.keys(defaults).join(", ")}`, describe(key));
     }
     if (value !== undefined) Object.assign(read, { [key]: value });
   }
@@ -42,18 +44,50 @@ export function checkMomentum(operation: string, value: unknown): number | null 
   throw new InvalidArgumentError(operation, "momentum", "a finite number or null", describe(value));
 }
 
+/** The type of a layer's parameters and buffers. */
+export type ParameterDtype = "float32" | "float64";
+
+const PARAMETER_ARRAYS = { float32: Float32Array, float64: Float64Array } as const;
+
+export function checkParameterDtype(operation: string, value: unknown): ParameterDtype {
+  if (value === "float32" || value === "float64") return value;
+  throw new InvalidArgumentError(operation, "dtype", '"float32" or "float64"', describe(value));
+}
+
+/** A parameter or buffer of `length` entries of `value`. */
+export function makeParameter(dtype: ParameterDtype, length: number, value: number): Parameter {
+  return new PARAMETER_ARRAYS[dtype](length).fill(value);
+}
+
 /** A parameter or buffer as it stands at the time of a call: the caller may have assigned another. */
 export function checkParameter(
   operation: string,
   argument: string,
-  value: Float32Array | null,
+  value: Parameter | null,
+  dtype: ParameterDtype,
   length: number,
-): Float32Array | null {
+): Parameter | null {
   if (value === null) return null;
-  if (!(value instanceof Float32Array)) {
-    throw new InvalidArgumentError(operation, argument, "a Float32Array or null", describe(value));
+  const Class = PARAMETER_ARRAYS[dtype];
+  if (!(value instanceof Class)) {
+    throw new InvalidArgumentError(operation, argument, `a ${Class.name} or null`, describe(value));
   }
   if (value.length === length) return value;
   // PyTorch: "weight should contain 2 elements not 3".
   throw new InvalidArgumentError(operation, argument, `${length} elements`, String(value.length));
+}
+
+/**
+ * Throws UnsupportedDtypeError unless input and parameters (if there are any) go together, as in PyTorch: both float64, or parameters of
+ * float32 with input of that or a smaller type.
+ */
+export function checkInputDtype(
+  operation: string,
+  input: Dtype,
+  dtype: ParameterDtype,
+  parameters: readonly (Parameter | null)[],
+): void {
+  if (parameters.every((parameter) => parameter === null) || (input === "float64") === (dtype === "float64")) return;
+  const expected = dtype === "float64" ? "float64" : "float32, float16, bfloat16 or uint8";
+  throw new UnsupportedDtypeError(operation, `${expected} as input of a layer whose dtype is ${dtype}`, input);
 }

@@ -1,7 +1,8 @@
+import type { Parameter } from "../affine.js";
 import { describe, InvalidArgumentError } from "../errors.js";
 import type { Shape } from "../tensor/shape.js";
 import { checkBoolean, readOptions } from "./arguments.js";
-import type { Layer, Normalization } from "./layer.js";
+import type { Computation, Layer, LayerCall } from "./layer.js";
 import { type LoadStateOptions, loadState, type StateDict, type StateEntry, saveState } from "./state.js";
 
 /** What all layers have in common: mode, state, and how they print. */
@@ -10,8 +11,8 @@ export abstract class BaseLayer implements Layer {
   /** Training mode. Layers start in it, as in PyTorch. */
   training = true;
 
-  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
-  abstract prepare(shape: Shape): Normalization;
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
+  abstract prepare(shape: Shape, call: LayerCall): Computation;
 
   /** Sets training mode, or with false evaluation mode. Returns the layer. */
   train(mode = true): this {
@@ -56,21 +57,22 @@ export abstract class BaseLayer implements Layer {
   protected abstract representation(): string;
 }
 
-/** The entry of a float32 parameter or buffer, or none where there is none. */
+/** The entry of a parameter or buffer, or none where there is none. Loading keeps its dtype. */
 export function floatEntry(
   key: string,
   shape: Shape,
-  get: () => Float32Array | null,
-  set: (values: Float32Array) => void,
+  get: () => Parameter | null,
+  set: (values: Parameter) => void,
 ): StateEntry[] {
   const values = get();
   if (values === null) return [];
-  return [{ key, shape, get: () => values, set: (loaded) => set(Float32Array.from(loaded)) }];
+  const Class = values instanceof Float64Array ? Float64Array : Float32Array;
+  return [{ key, shape, get: () => values, set: (loaded) => set(Class.from(loaded)) }];
 }
 
 interface Affine {
-  weight: Float32Array | null;
-  bias: Float32Array | null;
+  weight: Parameter | null;
+  bias: Parameter | null;
 }
 
 /** The entries of a layer's weight and bias. */

@@ -1,41 +1,46 @@
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { batchNormGeometry } from "../geometry.js";
 import type { SetMoments } from "../moments.js";
-import { formatShape, product, type Shape } from "../tensor/shape.js";
+import { formatShape, type Shape } from "../tensor/shape.js";
 import { readOptions } from "./arguments.js";
+import { channelView, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, updateRunning } from "./channel-norm.js";
-import type { Normalization } from "./layer.js";
+import type { LayerCall, Normalization } from "./layer.js";
 
-const DEFAULTS = { eps: 1e-5, momentum: 0.1, affine: true, trackRunningStats: true, bias: true };
+const DEFAULTS: Required<ChannelNormOptions> = {
+  eps: 1e-5,
+  momentum: 0.1,
+  affine: true,
+  trackRunningStats: true,
+  bias: true,
+  dtype: "float32",
+};
 
 /**
  * Batch normalisation (Ioffe, Szegedy 2015, arXiv:1502.03167), as torch.nn.BatchNorm1d/2d/3d: mean and biased variance of
  * each channel over all samples and space; weight and bias per channel. In evaluation the running statistics, if kept.
  */
-abstract class BatchNorm extends ChannelNorm {
-  /** Ranks of input that the class takes. */
-  protected abstract readonly ranks: readonly number[];
+export abstract class BatchNorm extends ChannelNorm {
+  /** Ranks of input that the class takes; none said is 2 and more. */
+  protected abstract readonly ranks: readonly number[] | null;
 
-  protected constructor(name: string, numFeatures: number, options: ChannelNormOptions | undefined) {
+  protected constructor(name: string, numFeatures: number | undefined, options: ChannelNormOptions | undefined) {
     super(name, numFeatures, readOptions<Required<ChannelNormOptions>>(name, options, DEFAULTS));
   }
 
-  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
-  prepare(shape: Shape): Normalization {
-    if (!this.ranks.includes(shape.length)) {
-      const wanted = this.ranks.map((rank) => `${rank}D`).join(" or ");
-      const message = `expected ${wanted} input but got ${shape.length}D input of shape ${formatShape(shape)}`;
-      throw new InvalidShapeError(this.name, message, shape);
-    }
-    const [n, c] = shape as [number, number];
-    if (c !== this.numFeatures && (this.runningMean ?? this.weight ?? this.bias) !== null) {
-      const message = `expected ${this.numFeatures} channels (numFeatures) at dimension 1 but got ${c} in input of shape ${formatShape(shape)}`;
-      throw new InvalidShapeError(this.name, message, shape);
-    }
-    const space = product(shape, 2, shape.length);
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
+  prepare(shape: Shape, { dtype, channelAxis, partOfBatch }: LayerCall): Normalization {
+    this.#checkRank(shape);
+    const axis = resolveAxis(this.name, channelAxis ?? 1, shape.length);
+    const view = channelView(shape, axis, true);
+    const { c } = view;
+    this.meetChannels(c, axis, shape);
+    this.checkInputDtype(dtype);
     const running = this.running(c);
+    const merged = this.mergesMoments && this.training;
     const fromBatch = this.training || running === null;
-    if (fromBatch && n * space === 1) {
+    const alone = view.n * view.before * view.after === 1 && !(merged && partOfBatch);
+    if (fromBatch && alone) {
       const message = `expected more than 1 value per channel when training but got input of shape ${formatShape(shape)}`;
       throw new InvalidShapeError(this.name, message, shape);
     }
@@ -43,13 +48,27 @@ abstract class BatchNorm extends ChannelNorm {
       throw new InvalidArgumentError(this.name, "eps", "a positive number in training", describe(this.eps));
     }
     return {
-      geometry: batchNormGeometry(n, c, space),
+      kind: "normalization",
+      geometry: batchNormGeometry(view),
       eps: this.eps,
       centred: true,
       ...this.affine(c),
       given: fromBatch ? null : running,
+      merged,
       update: this.training && running !== null ? (moments) => this.#update(moments) : null,
     };
+  }
+
+  /** Whether the moments may be those of a batch that the input is a part of. */
+  protected get mergesMoments(): boolean {
+    return false;
+  }
+
+  #checkRank(shape: Shape): void {
+    if (this.ranks === null ? shape.length >= 2 : this.ranks.includes(shape.length)) return;
+    const wanted = this.ranks?.map((rank) => `${rank}D`).join(" or ") ?? "at least 2D";
+    const message = `expected ${wanted} input but got ${shape.length}D input of shape ${formatShape(shape)}`;
+    throw new InvalidShapeError(this.name, message, shape);
   }
 
   #update({ count, mean, m2 }: SetMoments): void {
@@ -91,5 +110,78 @@ export class BatchNorm3d extends BatchNorm {
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: ChannelNormOptions) {
     super("BatchNorm3d", numFeatures, options);
+  }
+}
+
+/** BatchNorm1d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyBatchNorm1d. */
+export class LazyBatchNorm1d extends BatchNorm {
+  protected readonly ranks = [2, 3];
+
+  /** @throws InvalidArgumentError */
+  constructor(options?: ChannelNormOptions) {
+    super("LazyBatchNorm1d", undefined, options);
+  }
+
+  /** "BatchNorm1d" from then on, as in PyTorch. */
+  get name(): string {
+    return this.numFeatures === 0 ? "LazyBatchNorm1d" : "BatchNorm1d";
+  }
+}
+
+/** BatchNorm2d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyBatchNorm2d. */
+export class LazyBatchNorm2d extends BatchNorm {
+  protected readonly ranks = [4];
+
+  /** @throws InvalidArgumentError */
+  constructor(options?: ChannelNormOptions) {
+    super("LazyBatchNorm2d", undefined, options);
+  }
+
+  /** "BatchNorm2d" from then on, as in PyTorch. */
+  get name(): string {
+    return this.numFeatures === 0 ? "LazyBatchNorm2d" : "BatchNorm2d";
+  }
+}
+
+/** BatchNorm3d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyBatchNorm3d. */
+export class LazyBatchNorm3d extends BatchNorm {
+  protected readonly ranks = [5];
+
+  /** @throws InvalidArgumentError */
+  constructor(options?: ChannelNormOptions) {
+    super("LazyBatchNorm3d", undefined, options);
+  }
+
+  /** "BatchNorm3d" from then on, as in PyTorch. */
+  get name(): string {
+    return this.numFeatures === 0 ? "LazyBatchNorm3d" : "BatchNorm3d";
+  }
+}
+
+/**
+ * BatchNorm of `[N, C, *]` whose batch may be cut into parts, in several tensors, pools or machines. See torch.nn.SyncBatchNorm; in the
+ * place of a process group are two small merges, in an order that all parts agree on:
+ *
+ * ```ts
+ * const parts = await Promise.all(xs.map((x) => pool.setMoments(layer, x)));
+ * const moments = mergeMoments(parts);
+ * for (const x of xs) ys.push(await pool.forward(layers.get(x), x, { moments })); // each part's own copy of the layer
+ * ```
+ *
+ * Each part's layer takes the whole batch's statistics into its running ones. For the gradient of the input the parts' sums are
+ * added alike (`pool.gradientSums`, `addGradientSums`); gradients of weight and bias stay each part's own. Without `moments` the
+ * input is the whole batch, and in evaluation it is BatchNorm.
+ */
+export class SyncBatchNorm extends BatchNorm {
+  readonly name = "SyncBatchNorm";
+  protected readonly ranks = null;
+
+  /** @throws InvalidArgumentError */
+  constructor(numFeatures: number, options?: ChannelNormOptions) {
+    super("SyncBatchNorm", numFeatures, options);
+  }
+
+  protected override get mergesMoments(): boolean {
+    return true;
   }
 }

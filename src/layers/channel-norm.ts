@@ -1,15 +1,21 @@
-import { checkBoolean, checkEps, checkMomentum, checkParameter, checkPositiveInteger } from "./arguments.js";
+import type { Parameter } from "../affine.js";
+import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import type { Dtype } from "../tensor/dtype.js";
+import { formatShape, type Shape } from "../tensor/shape.js";
 import {
-  affineEntries,
-  BaseLayer,
-  floatEntry,
-  pythonBoolean,
-  pythonFloat,
-  resetAffine,
-  withoutBias,
-} from "./base-layer.js";
+  checkBoolean,
+  checkEps,
+  checkInputDtype,
+  checkMomentum,
+  checkParameter,
+  checkParameterDtype,
+  checkPositiveInteger,
+  makeParameter,
+  type ParameterDtype,
+} from "./arguments.js";
+import { affineEntries, BaseLayer, floatEntry, pythonBoolean, pythonFloat, resetAffine } from "./base-layer.js";
 import type { Normalization } from "./layer.js";
-import type { StateEntry } from "./state.js";
+import type { LoadStateOptions, StateDict, StateEntry } from "./state.js";
 
 export interface ChannelNormOptions {
   /** Added to the variance. Default 1e-5. */
@@ -25,42 +31,94 @@ export interface ChannelNormOptions {
   readonly trackRunningStats?: boolean;
   /** With `affine: true`, whether there is a bias. Default true. */
   readonly bias?: boolean;
+  /** Type of the parameters. Default "float32", for input of all dtypes but float64; "float64" for that. */
+  readonly dtype?: ParameterDtype;
 }
 
 /** Parameters and running statistics by channel: what BatchNorm and InstanceNorm have in common (torch's _NormBase). */
 export abstract class ChannelNorm extends BaseLayer {
-  /** Channels of an input. */
-  readonly numFeatures: number;
   /** Added to the variance. */
   readonly eps: number;
   /** Share of the new statistics in the running ones; null as ChannelNormOptions says. */
   readonly momentum: number | null;
   /** Whether running statistics are kept. */
   readonly trackRunningStats: boolean;
+  /** Type of parameters and running statistics. */
+  readonly dtype: ParameterDtype;
   /** `[numFeatures]`, starts at 1. Null without affine. */
-  weight: Float32Array | null;
+  weight: Parameter | null = null;
   /** `[numFeatures]`, starts at 0. Null without affine or bias. */
-  bias: Float32Array | null;
+  bias: Parameter | null = null;
   /** `[numFeatures]`, starts at 0. Null without tracking. */
-  runningMean: Float32Array | null;
+  runningMean: Parameter | null = null;
   /** `[numFeatures]`, unbiased variances, starts at 1. Null without tracking. */
-  runningVar: Float32Array | null;
+  runningVar: Parameter | null = null;
   /** Batches that the running statistics have seen in training. Null without tracking. */
   numBatchesTracked: number | null;
+  #numFeatures = 0;
+  readonly #affine: boolean;
+  readonly #bias: boolean;
 
-  protected constructor(name: string, numFeatures: number, options: Required<ChannelNormOptions>) {
+  /** @param numFeatures undefined in a lazy layer, which learns it from its first input. */
+  protected constructor(name: string, numFeatures: number | undefined, options: Required<ChannelNormOptions>) {
     super();
-    this.numFeatures = checkPositiveInteger(name, "numFeatures", numFeatures);
     this.eps = checkEps(name, options.eps);
     this.momentum = checkMomentum(name, options.momentum);
     this.trackRunningStats = checkBoolean(name, "trackRunningStats", options.trackRunningStats);
-    const affine = checkBoolean(name, "affine", options.affine);
-    const bias = checkBoolean(name, "bias", options.bias);
-    this.weight = affine ? new Float32Array(numFeatures).fill(1) : null;
-    this.bias = affine && bias ? new Float32Array(numFeatures) : null;
-    this.runningMean = this.trackRunningStats ? new Float32Array(numFeatures) : null;
-    this.runningVar = this.trackRunningStats ? new Float32Array(numFeatures).fill(1) : null;
+    this.dtype = checkParameterDtype(name, options.dtype);
+    this.#affine = checkBoolean(name, "affine", options.affine);
+    this.#bias = checkBoolean(name, "bias", options.bias);
     this.numBatchesTracked = this.trackRunningStats ? 0 : null;
+    if (numFeatures !== undefined) this.#initialize(checkPositiveInteger(name, "numFeatures", numFeatures));
+  }
+
+  /** Channels of an input. 0 in a lazy layer that has seen none. */
+  get numFeatures(): number {
+    return this.#numFeatures;
+  }
+
+  override stateDict(): StateDict {
+    if (this.#numFeatures > 0) return super.stateDict();
+    throw new InvalidArgumentError(`${this.name}.stateDict`, "layer", "one that has seen an input", "one that has not");
+  }
+
+  /** A lazy layer that has seen no input takes its number of channels from the dict. */
+  override loadStateDict(dict: StateDict, options?: LoadStateOptions): void {
+    const lazy = this.#numFeatures === 0;
+    const prefix = options?.prefix ?? "";
+    const channels = (dict?.[`${prefix}weight`] ?? dict?.[`${prefix}running_mean`])?.shape?.[0];
+    if (lazy && channels !== undefined) {
+      this.#initialize(checkPositiveInteger(`${this.name}.loadStateDict`, "dict's number of channels", channels));
+    }
+    try {
+      super.loadStateDict(dict, options);
+    } catch (error) {
+      if (lazy) this.#initialize(0);
+      throw error;
+    }
+  }
+
+  /** Takes an input's number of channels, at dimension `axis`: a lazy layer's first one decides. Throws InvalidShapeError. */
+  protected meetChannels(c: number, axis: number, shape: Shape): void {
+    if (this.#numFeatures === 0 && c > 0) this.#initialize(c);
+    if (c === this.#numFeatures) return;
+    const message = `expected ${this.#numFeatures || "some"} channels (numFeatures) at dimension ${axis} but got ${c} in input of shape ${formatShape(shape)}`;
+    if (this.#numFeatures === 0 || this.hasState) throw new InvalidShapeError(this.name, message, shape);
+    this.warnOfChannels(c, axis);
+  }
+
+  /** Without weights and running statistics an input may have any number of channels. */
+  protected warnOfChannels(_c: number, _axis: number): void {}
+
+  /** Makes parameters and buffers for so many channels, as a new layer has them. 0: takes them away again. */
+  #initialize(numFeatures: number): void {
+    const make = (wanted: boolean, value: number) =>
+      wanted && numFeatures > 0 ? makeParameter(this.dtype, numFeatures, value) : null;
+    this.#numFeatures = numFeatures;
+    this.weight = make(this.#affine, 1);
+    this.bias = make(this.#affine && this.#bias, 0);
+    this.runningMean = make(this.trackRunningStats, 0);
+    this.runningVar = make(this.trackRunningStats, 1);
   }
 
   /** Sets the running mean to 0, the running variance to 1 and the count of batches to 0, where they are kept. */
@@ -117,26 +175,36 @@ export abstract class ChannelNorm extends BaseLayer {
 
   protected override representation(): string {
     const momentum = this.momentum === null ? "None" : pythonFloat(this.momentum);
-    const flags = `affine=${pythonBoolean(this.weight !== null)}${withoutBias(this)}, track_running_stats=${pythonBoolean(this.trackRunningStats)}`;
+    const flags = `affine=${pythonBoolean(this.#affine)}${this.#affine && !this.#bias ? ", bias=False" : ""}, track_running_stats=${pythonBoolean(this.trackRunningStats)}`;
     return `${this.numFeatures}, eps=${pythonFloat(this.eps)}, momentum=${momentum}, ${flags}`;
   }
 
+  /** Throws UnsupportedDtypeError unless input and parameters go together. */
+  protected checkInputDtype(dtype: Dtype): void {
+    checkInputDtype(this.name, dtype, this.dtype, [this.weight, this.bias, this.runningMean]);
+  }
+
+  /** Whether the number of channels matters. */
+  private get hasState(): boolean {
+    return (this.runningMean ?? this.weight ?? this.bias) !== null;
+  }
+
   /** The running statistics, checked against `channels`, or null if there are none. */
-  protected running(channels: number): { mean: Float32Array; variance: Float32Array } | null {
-    const mean = checkParameter(this.name, "runningMean", this.runningMean, channels);
-    const variance = checkParameter(this.name, "runningVar", this.runningVar, channels);
+  protected running(channels: number): { mean: Parameter; variance: Parameter } | null {
+    const mean = checkParameter(this.name, "runningMean", this.runningMean, this.dtype, channels);
+    const variance = checkParameter(this.name, "runningVar", this.runningVar, this.dtype, channels);
     return mean === null || variance === null ? null : { mean, variance };
   }
 
   protected affine(channels: number): Pick<Normalization, "weight" | "bias"> {
     return {
-      weight: checkParameter(this.name, "weight", this.weight, channels),
-      bias: checkParameter(this.name, "bias", this.bias, channels),
+      weight: checkParameter(this.name, "weight", this.weight, this.dtype, channels),
+      bias: checkParameter(this.name, "bias", this.bias, this.dtype, channels),
     };
   }
 }
 
 /** running = factor * new + (1 - factor) * running, in place, in float64 with one rounding. */
-export function updateRunning(running: Float32Array, fresh: (channel: number) => number, factor: number): void {
+export function updateRunning(running: Parameter, fresh: (channel: number) => number, factor: number): void {
   for (let c = 0; c < running.length; c++) running[c] = factor * fresh(c) + (1 - factor) * (running[c] as number);
 }

@@ -1,9 +1,21 @@
+import type { Parameter } from "../affine.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { groupNormGeometry } from "../geometry.js";
-import { formatShape, product, type Shape } from "../tensor/shape.js";
-import { checkBoolean, checkEps, checkParameter, checkPositiveInteger, readOptions } from "./arguments.js";
+import { formatShape, type Shape } from "../tensor/shape.js";
+import {
+  checkBoolean,
+  checkEps,
+  checkInputDtype,
+  checkParameter,
+  checkParameterDtype,
+  checkPositiveInteger,
+  makeParameter,
+  type ParameterDtype,
+  readOptions,
+} from "./arguments.js";
 import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
-import type { Normalization } from "./layer.js";
+import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
+import type { LayerCall, Normalization } from "./layer.js";
 import type { StateEntry } from "./state.js";
 
 export interface GroupNormOptions {
@@ -13,13 +25,15 @@ export interface GroupNormOptions {
   readonly affine?: boolean;
   /** With `affine: true`, whether there is a bias. Default true. */
   readonly bias?: boolean;
+  /** Type of the parameters. Default "float32", for input of all dtypes but float64; "float64" for that. */
+  readonly dtype?: ParameterDtype;
 }
 
 /**
  * Group normalisation (Wu, He 2018, arXiv:1803.08494), as torch.nn.GroupNorm: mean and biased variance of each sample's
  * numChannels / numGroups channels with their space; weight and bias per channel.
  *
- * Input `[N, C, *]`, output the same. The same in training and evaluation.
+ * Input `[N, C, *]` (or with `channelAxis` C elsewhere), output the same. The same in training and evaluation.
  */
 export class GroupNorm extends BaseLayer {
   readonly name = "GroupNorm";
@@ -27,17 +41,25 @@ export class GroupNorm extends BaseLayer {
   readonly numGroups: number;
   /** Channels of an input, its dimension 1. */
   readonly numChannels: number;
+  /** Type of the parameters. */
+  readonly dtype: ParameterDtype;
   /** Added to the variance. */
   readonly eps: number;
   /** `[numChannels]`, starts at 1. Null without affine. */
-  weight: Float32Array | null;
+  weight: Parameter | null;
   /** `[numChannels]`, starts at 0. Null without affine or bias. */
-  bias: Float32Array | null;
+  bias: Parameter | null;
 
   /** @throws InvalidArgumentError, also if numChannels is not divisible by numGroups. */
   constructor(numGroups: number, numChannels: number, options?: GroupNormOptions) {
     super();
-    const { eps, affine, bias } = readOptions(this.name, options, { eps: 1e-5, affine: true, bias: true });
+    const { eps, affine, bias, dtype } = readOptions<Required<GroupNormOptions>>(this.name, options, {
+      eps: 1e-5,
+      affine: true,
+      bias: true,
+      dtype: "float32",
+    });
+    this.dtype = checkParameterDtype(this.name, dtype);
     this.numGroups = checkPositiveInteger(this.name, "numGroups", numGroups);
     this.numChannels = checkPositiveInteger(this.name, "numChannels", numChannels);
     if (numChannels % numGroups !== 0) {
@@ -50,8 +72,8 @@ export class GroupNorm extends BaseLayer {
     }
     this.eps = checkEps(this.name, eps);
     const withWeight = checkBoolean(this.name, "affine", affine);
-    this.weight = withWeight ? new Float32Array(numChannels).fill(1) : null;
-    this.bias = checkBoolean(this.name, "bias", bias) && withWeight ? new Float32Array(numChannels) : null;
+    this.weight = withWeight ? makeParameter(this.dtype, numChannels, 1) : null;
+    this.bias = checkBoolean(this.name, "bias", bias) && withWeight ? makeParameter(this.dtype, numChannels, 0) : null;
   }
 
   /** Sets the weight to 1 and the bias to 0, where there are any. */
@@ -68,16 +90,17 @@ export class GroupNorm extends BaseLayer {
     return `${this.numGroups}, ${this.numChannels}, eps=${pythonFloat(this.eps)}, affine=${affine}${withoutBias(this)}`;
   }
 
-  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
-  prepare(shape: Shape): Normalization {
-    const [n, c] = shape;
-    if (n === undefined || c === undefined) {
-      throw new InvalidShapeError(
-        this.name,
-        `expected input of at least 2 dimensions but got ${shape.length}D input of shape ${formatShape(shape)}`,
-        shape,
-      );
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
+  prepare(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
+    checkInputDtype(this.name, dtype, this.dtype, [this.weight, this.bias]);
+    if (shape.length < 2) {
+      const message = `expected input of at least 2 dimensions but got ${shape.length}D input of shape ${formatShape(shape)}`;
+      throw new InvalidShapeError(this.name, message, shape);
     }
+    const axis = resolveAxis(this.name, channelAxis ?? 1, shape.length);
+    checkNotBatchAxis(this.name, axis);
+    const view = channelView(shape, axis, true);
+    const { n, c } = view;
     if (c % this.numGroups !== 0) {
       throw new InvalidShapeError(
         this.name,
@@ -93,8 +116,7 @@ export class GroupNorm extends BaseLayer {
         shape,
       );
     }
-    const space = product(shape, 2, shape.length);
-    if (((n * c) / this.numGroups) * space === 1) {
+    if (((n * c) / this.numGroups) * view.before * view.after === 1) {
       throw new InvalidShapeError(
         this.name,
         `expected more than 1 value per group but got input of shape ${formatShape(shape)}`,
@@ -102,12 +124,14 @@ export class GroupNorm extends BaseLayer {
       );
     }
     return {
-      geometry: groupNormGeometry(n, c, space, this.numGroups),
+      kind: "normalization",
+      geometry: groupNormGeometry(view, this.numGroups),
       eps: this.eps,
       centred: true,
-      weight: checkParameter(this.name, "weight", this.weight, c),
-      bias: checkParameter(this.name, "bias", this.bias, c),
+      weight: checkParameter(this.name, "weight", this.weight, this.dtype, c),
+      bias: checkParameter(this.name, "bias", this.bias, this.dtype, c),
       given: null,
+      merged: false,
       update: null,
     };
   }

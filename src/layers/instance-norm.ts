@@ -1,40 +1,54 @@
 import { InvalidShapeError } from "../errors.js";
 import { instanceNormGeometry } from "../geometry.js";
 import type { SetMoments } from "../moments.js";
-import { formatShape, product, type Shape } from "../tensor/shape.js";
+import { formatShape, type Shape } from "../tensor/shape.js";
 import { readOptions } from "./arguments.js";
+import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, updateRunning } from "./channel-norm.js";
-import type { Normalization } from "./layer.js";
+import type { LayerCall, Normalization } from "./layer.js";
 
-const DEFAULTS = { eps: 1e-5, momentum: 0.1, affine: false, trackRunningStats: false, bias: true };
+const DEFAULTS: Required<ChannelNormOptions> = {
+  eps: 1e-5,
+  momentum: 0.1,
+  affine: false,
+  trackRunningStats: false,
+  bias: true,
+  dtype: "float32",
+};
 
 /**
  * Instance normalisation (Ulyanov, Vedaldi, Lempitsky 2016, arXiv:1607.08022), as torch.nn.InstanceNorm1d/2d/3d: mean and biased
  * variance of each sample's channel over space; weight and bias per channel. In evaluation the running statistics, if kept.
  */
-abstract class InstanceNorm extends ChannelNorm {
+export abstract class InstanceNorm extends ChannelNorm {
   /** Rank of a batch; one less is a single sample without the batch dimension. */
   protected abstract readonly rank: number;
+  #warned = false;
 
-  protected constructor(name: string, numFeatures: number, options: ChannelNormOptions | undefined) {
-    super(name, numFeatures, readOptions<Required<ChannelNormOptions>>(name, options, DEFAULTS));
+  protected constructor(
+    name: string,
+    numFeatures: number | undefined,
+    options: ChannelNormOptions | undefined,
+    defaults: Partial<ChannelNormOptions> = {},
+  ) {
+    super(name, numFeatures, readOptions<Required<ChannelNormOptions>>(name, options, { ...DEFAULTS, ...defaults }));
   }
 
-  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
-  prepare(shape: Shape): Normalization {
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
+  prepare(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
     const { rank } = this;
     if (shape.length !== rank && shape.length !== rank - 1) {
       const message = `expected ${rank - 1}D or ${rank}D input but got ${shape.length}D input of shape ${formatShape(shape)}`;
       throw new InvalidShapeError(this.name, message, shape);
     }
-    const [n, c] = (shape.length === rank ? shape : [1, ...shape]) as [number, number];
-    const dimension = shape.length - rank + 1;
-    // Without weights and running statistics PyTorch only warns: the channels are each their own anyway.
-    if (c !== this.numFeatures && (this.runningMean ?? this.weight ?? this.bias) !== null) {
-      const message = `expected ${this.numFeatures} channels (numFeatures) at dimension ${dimension} but got ${c} in input of shape ${formatShape(shape)}`;
-      throw new InvalidShapeError(this.name, message, shape);
-    }
-    const space = product(shape, dimension + 1, shape.length);
+    const batched = shape.length === rank;
+    const axis = resolveAxis(this.name, channelAxis ?? (batched ? 1 : 0), shape.length);
+    if (batched) checkNotBatchAxis(this.name, axis);
+    const view = channelView(shape, axis, batched);
+    const { n, c } = view;
+    const space = view.before * view.after;
+    this.meetChannels(c, axis, shape);
+    this.checkInputDtype(dtype);
     const running = this.running(c);
     const fromBatch = this.training || running === null;
     if (fromBatch && space === 1) {
@@ -44,13 +58,23 @@ abstract class InstanceNorm extends ChannelNorm {
     const { momentum } = this;
     const updates = this.training && running !== null && momentum !== null && n > 0 && space > 0;
     return {
-      geometry: instanceNormGeometry(n, c, space),
+      kind: "normalization",
+      geometry: instanceNormGeometry(view),
       eps: this.eps,
       centred: true,
       ...this.affine(c),
       given: fromBatch ? null : running,
+      merged: false,
       update: updates ? (moments) => this.#update(moments, n, momentum) : null,
     };
+  }
+
+  /** Without weights and running statistics the channels are each their own anyway: PyTorch only warns. Once a layer is enough. */
+  protected override warnOfChannels(c: number, axis: number): void {
+    if (this.#warned) return;
+    this.#warned = true;
+    const message = `${this.name}: input has ${c} channels at dimension ${axis} where numFeatures is ${this.numFeatures}; numFeatures is not used because affine is false`;
+    process.emitWarning(message, { code: "NORMPOOL_NUM_FEATURES" });
   }
 
   /** Each instance's statistics, averaged over the samples. torch leaves num_batches_tracked at 0 here. */
@@ -98,5 +122,50 @@ export class InstanceNorm3d extends InstanceNorm {
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: ChannelNormOptions) {
     super("InstanceNorm3d", numFeatures, options);
+  }
+}
+
+/** InstanceNorm1d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyInstanceNorm1d. */
+export class LazyInstanceNorm1d extends InstanceNorm {
+  protected readonly rank = 3;
+
+  /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
+  constructor(options?: ChannelNormOptions) {
+    super("LazyInstanceNorm1d", undefined, options, { affine: true, trackRunningStats: true });
+  }
+
+  /** "InstanceNorm1d" from then on, as in PyTorch. */
+  get name(): string {
+    return this.numFeatures === 0 ? "LazyInstanceNorm1d" : "InstanceNorm1d";
+  }
+}
+
+/** InstanceNorm2d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyInstanceNorm2d. */
+export class LazyInstanceNorm2d extends InstanceNorm {
+  protected readonly rank = 4;
+
+  /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
+  constructor(options?: ChannelNormOptions) {
+    super("LazyInstanceNorm2d", undefined, options, { affine: true, trackRunningStats: true });
+  }
+
+  /** "InstanceNorm2d" from then on, as in PyTorch. */
+  get name(): string {
+    return this.numFeatures === 0 ? "LazyInstanceNorm2d" : "InstanceNorm2d";
+  }
+}
+
+/** InstanceNorm3d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyInstanceNorm3d. */
+export class LazyInstanceNorm3d extends InstanceNorm {
+  protected readonly rank = 5;
+
+  /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
+  constructor(options?: ChannelNormOptions) {
+    super("LazyInstanceNorm3d", undefined, options, { affine: true, trackRunningStats: true });
+  }
+
+  /** "InstanceNorm3d" from then on, as in PyTorch. */
+  get name(): string {
+    return this.numFeatures === 0 ? "LazyInstanceNorm3d" : "InstanceNorm3d";
   }
 }

@@ -1,8 +1,19 @@
+import type { Parameter } from "../affine.js";
 import { layerNormGeometry } from "../geometry.js";
 import { cellsOf, product, type Shape } from "../tensor/shape.js";
-import { checkBoolean, checkEps, checkParameter, readOptions } from "./arguments.js";
+import {
+  checkBoolean,
+  checkEps,
+  checkInputDtype,
+  checkParameter,
+  checkParameterDtype,
+  makeParameter,
+  type ParameterDtype,
+  readOptions,
+} from "./arguments.js";
 import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
-import type { Normalization } from "./layer.js";
+import { refuseChannelAxis } from "./channel-axis.js";
+import type { LayerCall, Normalization } from "./layer.js";
 import { checkNormalizedShape, formatNormalizedShape, outerRank } from "./normalized-shape.js";
 import type { StateEntry } from "./state.js";
 
@@ -13,6 +24,8 @@ export interface LayerNormOptions {
   readonly elementwiseAffine?: boolean;
   /** With `elementwiseAffine: true`, whether there is a bias. Default true. */
   readonly bias?: boolean;
+  /** Type of the parameters. Default "float32", for input of all dtypes but float64; "float64" for that. */
+  readonly dtype?: ParameterDtype;
 }
 
 /**
@@ -25,12 +38,14 @@ export class LayerNorm extends BaseLayer {
   readonly name = "LayerNorm";
   /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
+  /** Type of the parameters. */
+  readonly dtype: ParameterDtype;
   /** Added to the variance. */
   readonly eps: number;
   /** `normalizedShape` in row-major order; starts at 1. Null without affine. */
-  weight: Float32Array | null;
+  weight: Parameter | null;
   /** As weight; starts at 0. Null without affine or bias. */
-  bias: Float32Array | null;
+  bias: Parameter | null;
 
   /**
    * @param normalizedShape the last dimensions' sizes: a safe integer, 0 or more, or an array of them.
@@ -38,17 +53,19 @@ export class LayerNorm extends BaseLayer {
    */
   constructor(normalizedShape: number | Shape, options?: LayerNormOptions) {
     super();
-    const { eps, elementwiseAffine, bias } = readOptions(this.name, options, {
+    const { eps, elementwiseAffine, bias, dtype } = readOptions<Required<LayerNormOptions>>(this.name, options, {
       eps: 1e-5,
       elementwiseAffine: true,
       bias: true,
+      dtype: "float32",
     });
+    this.dtype = checkParameterDtype(this.name, dtype);
     this.normalizedShape = checkNormalizedShape(this.name, normalizedShape);
     this.eps = checkEps(this.name, eps);
     const cells = cellsOf(this.normalizedShape);
     const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
-    this.weight = affine ? new Float32Array(cells).fill(1) : null;
-    this.bias = checkBoolean(this.name, "bias", bias) && affine ? new Float32Array(cells) : null;
+    this.weight = affine ? makeParameter(this.dtype, cells, 1) : null;
+    this.bias = checkBoolean(this.name, "bias", bias) && affine ? makeParameter(this.dtype, cells, 0) : null;
   }
 
   /** Sets the weight to 1 and the bias to 0, where there are any. */
@@ -65,17 +82,21 @@ export class LayerNorm extends BaseLayer {
     return `${shape}, eps=${pythonFloat(this.eps)}, elementwise_affine=${pythonBoolean(this.weight !== null)}${withoutBias(this)}`;
   }
 
-  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
-  prepare(shape: Shape): Normalization {
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
+  prepare(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
+    checkInputDtype(this.name, dtype, this.dtype, [this.weight, this.bias]);
+    refuseChannelAxis(this.name, channelAxis);
     const outer = outerRank(this.name, this.normalizedShape, shape);
     const cells = cellsOf(this.normalizedShape);
     return {
+      kind: "normalization",
       geometry: layerNormGeometry(product(shape, 0, outer), cells),
       eps: this.eps,
       centred: true,
-      weight: checkParameter(this.name, "weight", this.weight, cells),
-      bias: checkParameter(this.name, "bias", this.bias, cells),
+      weight: checkParameter(this.name, "weight", this.weight, this.dtype, cells),
+      bias: checkParameter(this.name, "bias", this.bias, this.dtype, cells),
       given: null,
+      merged: false,
       update: null,
     };
   }

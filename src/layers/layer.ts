@@ -1,20 +1,49 @@
+import type { Parameter } from "../affine.js";
 import type { Geometry } from "../geometry.js";
 import type { SetMoments } from "../moments.js";
+import type { Dtype } from "../tensor/dtype.js";
 import type { Shape } from "../tensor/shape.js";
 
 /** What one call of a layer asks a pool to compute: y = (x - mean) / sqrt(variance + eps) * weight + bias. */
 export interface Normalization {
+  readonly kind: "normalization";
   readonly geometry: Geometry;
   readonly eps: number;
   /** Whether the mean is taken off. If not it counts as 0, and the variance is the mean square (RMSNorm). */
   readonly centred: boolean;
   /** One entry per affine index, or null where there is none. */
-  readonly weight: Float32Array | null;
-  readonly bias: Float32Array | null;
+  readonly weight: Parameter | null;
+  readonly bias: Parameter | null;
   /** Mean and variance by channel to use instead of the tensor's own. */
-  readonly given: { readonly mean: Float32Array; readonly variance: Float32Array } | null;
+  readonly given: { readonly mean: Parameter; readonly variance: Parameter } | null;
+  /** Whether the moments of a whole batch may be used, of which the tensor is a part (SyncBatchNorm in training). */
+  readonly merged: boolean;
   /** Takes the sets' moments into the layer's running statistics, once the output is complete. */
   readonly update: ((moments: SetMoments) => void) | null;
+}
+
+/** LocalResponseNorm of samples of `channels` rows of `space` cells; workers/kernels/response.ts has the formula. */
+export interface Response {
+  readonly kind: "response";
+  readonly samples: number;
+  readonly channels: number;
+  readonly space: number;
+  readonly size: number;
+  readonly alpha: number;
+  readonly beta: number;
+  readonly k: number;
+}
+
+export type Computation = Normalization | Response;
+
+/** What a layer is told of a call beside the input's shape. */
+export interface LayerCall {
+  /** The input's. */
+  readonly dtype: Dtype;
+  /** As the caller gave it. */
+  readonly channelAxis: number | undefined;
+  /** Whether the input is a part of a batch whose moments are merged: then one cell a channel is enough. */
+  readonly partOfBatch: boolean;
 }
 
 /** A normalisation layer: parameters and state, nothing of threads. Run it with `pool.forward(layer, x)`. */
@@ -24,8 +53,8 @@ export interface Layer {
   /** Whether the layer is in training mode. Layers start in it, as in PyTorch. */
   readonly training: boolean;
   /**
-   * For pools: checks the input's shape and says what to compute.
-   * @throws InvalidShapeError, InvalidArgumentError
+   * For pools: checks the input's shape and dtype and says what to compute.
+   * @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError
    */
-  prepare(shape: Shape): Normalization;
+  prepare(shape: Shape, call: LayerCall): Computation;
 }

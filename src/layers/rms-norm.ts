@@ -1,19 +1,33 @@
+import type { Parameter } from "../affine.js";
 import { layerNormGeometry } from "../geometry.js";
 import { cellsOf, product, type Shape } from "../tensor/shape.js";
-import { checkBoolean, checkEps, checkParameter, readOptions } from "./arguments.js";
+import {
+  checkBoolean,
+  checkEps,
+  checkInputDtype,
+  checkParameter,
+  checkParameterDtype,
+  makeParameter,
+  type ParameterDtype,
+  readOptions,
+} from "./arguments.js";
 import { BaseLayer, floatEntry, pythonBoolean, pythonFloat } from "./base-layer.js";
-import type { Normalization } from "./layer.js";
+import { refuseChannelAxis } from "./channel-axis.js";
+import type { LayerCall, Normalization } from "./layer.js";
 import { checkNormalizedShape, formatNormalizedShape, outerRank } from "./normalized-shape.js";
 import type { StateEntry } from "./state.js";
 
-/** The distance of 1 to the next float32, which PyTorch takes where eps is None. */
+/** The distance of 1 to the next number of the type that is computed in, which PyTorch takes where eps is None. */
 const FLOAT32_EPSILON = 2 ** -23;
+const FLOAT64_EPSILON = 2 ** -52;
 
 export interface RMSNormOptions {
-  /** Added to the mean square. Default null: the machine epsilon of float32, 2^-23. */
+  /** Added to the mean square. Default null: the machine epsilon of float32, 2^-23; of float64 input 2^-52. */
   readonly eps?: number | null;
   /** Whether there is a weight per normalised cell. Default true. */
   readonly elementwiseAffine?: boolean;
+  /** Type of the parameters. Default "float32", for input of all dtypes but float64; "float64" for that. */
+  readonly dtype?: ParameterDtype;
 }
 
 /**
@@ -26,10 +40,12 @@ export class RMSNorm extends BaseLayer {
   readonly name = "RMSNorm";
   /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
-  /** Added to the mean square; null is 2^-23. */
+  /** Type of the parameters. */
+  readonly dtype: ParameterDtype;
+  /** Added to the mean square; null is 2^-23, or of float64 input 2^-52. */
   readonly eps: number | null;
   /** `normalizedShape` in row-major order; starts at 1. Null without affine. */
-  weight: Float32Array | null;
+  weight: Parameter | null;
 
   /**
    * @param normalizedShape the last dimensions' sizes: a safe integer, 0 or more, or an array of them.
@@ -37,14 +53,16 @@ export class RMSNorm extends BaseLayer {
    */
   constructor(normalizedShape: number | Shape, options?: RMSNormOptions) {
     super();
-    const { eps, elementwiseAffine } = readOptions<Required<RMSNormOptions>>(this.name, options, {
+    const { eps, elementwiseAffine, dtype } = readOptions<Required<RMSNormOptions>>(this.name, options, {
       eps: null,
       elementwiseAffine: true,
+      dtype: "float32",
     });
+    this.dtype = checkParameterDtype(this.name, dtype);
     this.normalizedShape = checkNormalizedShape(this.name, normalizedShape);
     this.eps = eps === null ? null : checkEps(this.name, eps);
     const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
-    this.weight = affine ? new Float32Array(cellsOf(this.normalizedShape)).fill(1) : null;
+    this.weight = affine ? makeParameter(this.dtype, cellsOf(this.normalizedShape), 1) : null;
   }
 
   /** Sets the weight to 1, where there is one. */
@@ -52,23 +70,27 @@ export class RMSNorm extends BaseLayer {
     this.weight?.fill(1);
   }
 
-  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
-  prepare(shape: Shape): Normalization {
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
+  prepare(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
+    checkInputDtype(this.name, dtype, this.dtype, [this.weight]);
+    refuseChannelAxis(this.name, channelAxis);
     const outer = outerRank(this.name, this.normalizedShape, shape);
     const cells = cellsOf(this.normalizedShape);
     return {
+      kind: "normalization",
       geometry: layerNormGeometry(product(shape, 0, outer), cells),
-      eps: this.eps ?? FLOAT32_EPSILON,
+      eps: this.eps ?? (dtype === "float64" ? FLOAT64_EPSILON : FLOAT32_EPSILON),
       centred: false,
-      weight: checkParameter(this.name, "weight", this.weight, cells),
+      weight: checkParameter(this.name, "weight", this.weight, this.dtype, cells),
       bias: null,
       given: null,
+      merged: false,
       update: null,
     };
   }
 
   protected override stateEntries(): StateEntry[] {
-    const set = (values: Float32Array) => {
+    const set = (values: Parameter) => {
       this.weight = values;
     };
     return floatEntry("weight", this.normalizedShape, () => this.weight, set);

@@ -33,7 +33,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   constructor(arena: Arena, region: Region, dtype: D, shape: Shape) {
     this.dtype = dtype;
     this.shape = shape;
-    this.#data = DTYPES[dtype].view(region.buffer, region.address, cellsOf(shape));
+    this.#data = DTYPES[dtype].view(region.buffer, region.address, cellsOf(shape)) as TypedArrays[D];
     places.set(this, { arena, region, pins: 0, disposed: false });
   }
 

@@ -1,54 +1,92 @@
-// Applying statistics to float32 cells. All arithmetic is float64: the one rounding to float32 is the result's, so
+// Applying statistics to cells. All arithmetic is float64: the one rounding to float32 is the result's, so
 // y is within half an ulp of the true result for the mean and deviation used, with any weight and bias.
 //
 // Each function has the fused form of normalize.ts beside it; both write the same operations, so the same bits.
+import { finished, inputAt, loaded, outputAt, target } from "./cells";
 import { SEGMENT } from "./constants";
-import { pinF64 } from "./lanes";
+import {
+  bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
+} from "./lanes";
 
 const ROW: usize = 24; // bytes of a table row: mean, scale, shift as float64
 
 @inline
 function applied(cells: v128, mean: v128, scale: v128, shift: v128): v128 {
-  const z = f64x2.mul(f64x2.sub(f64x2.promote_low_f32x4(cells), mean), scale);
-  return f32x4.demote_f64x2_zero(f64x2.add(z, shift));
+  return f64x2.add(f64x2.mul(f64x2.sub(cells, mean), scale), shift);
 }
 
 @inline
 function appliedPlain(cells: v128, mean: v128, scale: v128): v128 {
-  return f32x4.demote_f64x2_zero(f64x2.mul(f64x2.sub(f64x2.promote_low_f32x4(cells), mean), scale));
+  return f64x2.mul(f64x2.sub(cells, mean), scale);
 }
 
 @inline
 function appliedCells(cells: v128, mean: v128, rstd: v128, weight: v128, bias: v128): v128 {
-  const z = f64x2.mul(f64x2.sub(f64x2.promote_low_f32x4(cells), mean), rstd);
-  return f32x4.demote_f64x2_zero(f64x2.add(f64x2.mul(z, weight), bias));
+  return f64x2.add(f64x2.mul(f64x2.mul(f64x2.sub(cells, mean), rstd), weight), bias);
 }
 
-/** y = (x - mean) * scale + shift of 8 cells. Literal offsets: computed ones cost an instruction for each access. */
+/** y = (x - mean) * scale + shift of 8 cells. */
 @inline
-export function applyEight(x: usize, y: usize, mean: v128, scale: v128, shift: v128): void {
-  v128.store64_lane(y, applied(v128.load64_zero(x), mean, scale, shift), 0);
-  v128.store64_lane(y, applied(v128.load64_zero(x, 8), mean, scale, shift), 0, 8);
-  v128.store64_lane(y, applied(v128.load64_zero(x, 16), mean, scale, shift), 0, 16);
-  v128.store64_lane(y, applied(v128.load64_zero(x, 24), mean, scale, shift), 0, 24);
+export function applyEight<A>(x: usize, y: usize, mean: v128, scale: v128, shift: v128): void {
+  putPair0<A>(y, applied(pair0<A>(x), mean, scale, shift));
+  putPair1<A>(y, applied(pair1<A>(x), mean, scale, shift));
+  putPair2<A>(y, applied(pair2<A>(x), mean, scale, shift));
+  putPair3<A>(y, applied(pair3<A>(x), mean, scale, shift));
 }
 
 /** y = (x - mean) * scale of 8 cells. */
 @inline
-export function applyEightPlain(x: usize, y: usize, mean: v128, scale: v128): void {
-  v128.store64_lane(y, appliedPlain(v128.load64_zero(x), mean, scale), 0);
-  v128.store64_lane(y, appliedPlain(v128.load64_zero(x, 8), mean, scale), 0, 8);
-  v128.store64_lane(y, appliedPlain(v128.load64_zero(x, 16), mean, scale), 0, 16);
-  v128.store64_lane(y, appliedPlain(v128.load64_zero(x, 24), mean, scale), 0, 24);
+export function applyEightPlain<A>(x: usize, y: usize, mean: v128, scale: v128): void {
+  putPair0<A>(y, appliedPlain(pair0<A>(x), mean, scale));
+  putPair1<A>(y, appliedPlain(pair1<A>(x), mean, scale));
+  putPair2<A>(y, appliedPlain(pair2<A>(x), mean, scale));
+  putPair3<A>(y, appliedPlain(pair3<A>(x), mean, scale));
 }
 
 /** y = (x - mean) * rstd * weight[i] + bias[i] of 8 cells. */
 @inline
-export function applyEightCells(x: usize, y: usize, mean: v128, rstd: v128, weight: usize, bias: usize): void {
-  v128.store64_lane(y, appliedCells(v128.load64_zero(x), mean, rstd, v128.load(weight), v128.load(bias)), 0);
-  v128.store64_lane(y, appliedCells(v128.load64_zero(x, 8), mean, rstd, v128.load(weight, 16), v128.load(bias, 16)), 0, 8);
-  v128.store64_lane(y, appliedCells(v128.load64_zero(x, 16), mean, rstd, v128.load(weight, 32), v128.load(bias, 32)), 0, 16);
-  v128.store64_lane(y, appliedCells(v128.load64_zero(x, 24), mean, rstd, v128.load(weight, 48), v128.load(bias, 48)), 0, 24);
+export function applyEightCells<A>(x: usize, y: usize, mean: v128, rstd: v128, weight: usize, bias: usize): void {
+  putPair0<A>(y, appliedCells(pair0<A>(x), mean, rstd, v128.load(weight), v128.load(bias)));
+  putPair1<A>(y, appliedCells(pair1<A>(x), mean, rstd, v128.load(weight, 16), v128.load(bias, 16)));
+  putPair2<A>(y, appliedCells(pair2<A>(x), mean, rstd, v128.load(weight, 32), v128.load(bias, 32)));
+  putPair3<A>(y, appliedCells(pair3<A>(x), mean, rstd, v128.load(weight, 48), v128.load(bias, 48)));
+}
+
+@inline
+function runOf<A>(x: usize, y: usize, n: usize, mean: f64, scale: f64, shift: f64): void {
+  const end = x + bytesOf<A>(n);
+  if (n >= 8) {
+    const m = pinF64(mean, 0), a = pinF64(scale, 1), b = pinF64(shift, 2);
+    const step = sizeof<A>() << 3;
+    for (const stop = x + bytesOf<A>(n & ~7); x < stop; x += step, y += step) applyEight<A>(x, y, m, a, b);
+  }
+  for (; x < end; x += sizeof<A>(), y += sizeof<A>()) storeCell<A>(y, (loadCell<A>(x) - mean) * scale + shift);
+}
+
+@inline
+function plainOf<A>(x: usize, y: usize, n: usize, mean: f64, scale: f64): void {
+  const end = x + bytesOf<A>(n);
+  if (n >= 8) {
+    const m = pinF64(mean, 0), a = pinF64(scale, 1);
+    const step = sizeof<A>() << 3;
+    for (const stop = x + bytesOf<A>(n & ~7); x < stop; x += step, y += step) applyEightPlain<A>(x, y, m, a);
+  }
+  for (; x < end; x += sizeof<A>(), y += sizeof<A>()) storeCell<A>(y, (loadCell<A>(x) - mean) * scale);
+}
+
+@inline
+function cellsOf<A>(x: usize, y: usize, n: usize, mean: f64, rstd: f64, weight: usize, bias: usize): void {
+  const end = x + bytesOf<A>(n);
+  if (n >= 8) {
+    const m = pinF64(mean, 0), a = pinF64(rstd, 1);
+    const step = sizeof<A>() << 3;
+    for (const stop = x + bytesOf<A>(n & ~7); x < stop; x += step, y += step, weight += 64, bias += 64) {
+      applyEightCells<A>(x, y, m, a, weight, bias);
+    }
+  }
+  for (; x < end; x += sizeof<A>(), y += sizeof<A>(), weight += 8, bias += 8) {
+    storeCell<A>(y, (loadCell<A>(x) - mean) * rstd * load<f64>(weight) + load<f64>(bias));
+  }
 }
 
 /**
@@ -56,54 +94,87 @@ export function applyEightCells(x: usize, y: usize, mean: v128, rstd: v128, weig
  * One read, one write; y may be x. Any n, 4-byte aligned.
  */
 export function applyF32Run(x: usize, y: usize, n: usize, mean: f64, scale: f64, shift: f64): void {
-  if (shift == 0) {
-    applyF32Plain(x, y, n, mean, scale);
-    return;
-  }
-  const end = x + (n << 2);
-  if (n >= 8) {
-    const m = pinF64(mean, 0), a = pinF64(scale, 1), b = pinF64(shift, 2);
-    for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32) applyEight(x, y, m, a, b);
-  }
-  for (; x < end; x += 4, y += 4) store<f32>(y, <f32>((<f64>load<f32>(x) - mean) * scale + shift));
+  if (shift == 0) applyF32Plain(x, y, n, mean, scale);
+  else runOf<f32>(x, y, n, mean, scale, shift);
 }
 
 /** y = (x - mean) * scale over n cells. As applyF32Run. */
 export function applyF32Plain(x: usize, y: usize, n: usize, mean: f64, scale: f64): void {
-  const end = x + (n << 2);
-  if (n >= 8) {
-    const m = pinF64(mean, 0), a = pinF64(scale, 1);
-    for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32) applyEightPlain(x, y, m, a);
-  }
-  for (; x < end; x += 4, y += 4) store<f32>(y, <f32>((<f64>load<f32>(x) - mean) * scale));
+  plainOf<f32>(x, y, n, mean, scale);
 }
 
 /** y = (x - mean) * rstd * weight[i] + bias[i] over n cells; weight and bias are float64. One read, one write; y may be x. */
 export function applyF32Cells(x: usize, y: usize, n: usize, mean: f64, rstd: f64, weight: usize, bias: usize): void {
-  const end = x + (n << 2);
-  if (n >= 8) {
-    const m = pinF64(mean, 0), a = pinF64(rstd, 1);
-    for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32, weight += 64, bias += 64) {
-      applyEightCells(x, y, m, a, weight, bias);
-    }
-  }
-  for (; x < end; x += 4, y += 4, weight += 8, bias += 8) {
-    store<f32>(y, <f32>((<f64>load<f32>(x) - mean) * rstd * load<f64>(weight) + load<f64>(bias)));
-  }
+  cellsOf<f32>(x, y, n, mean, rstd, weight, bias);
 }
 
-/**
- * Phase `apply`, layout `runs`: segments [first, first + count) in memory order of runs of `length` cells;
- * run r takes row r % period of the table. One read, one write.
- */
-export function applyF32Runs(
-  x: usize, y: usize, first: usize, count: usize, length: usize, period: usize, table: usize,
+/** As applyF32Run, of float64 cells. */
+export function applyF64Run(x: usize, y: usize, n: usize, mean: f64, scale: f64, shift: f64): void {
+  if (shift == 0) plainOf<f64>(x, y, n, mean, scale);
+  else runOf<f64>(x, y, n, mean, scale, shift);
+}
+
+/** As applyF32Cells, of float64 cells. */
+export function applyF64Cells(x: usize, y: usize, n: usize, mean: f64, rstd: f64, weight: usize, bias: usize): void {
+  cellsOf<f64>(x, y, n, mean, rstd, weight, bias);
+}
+
+@inline
+export function applyRun<A>(x: usize, y: usize, n: usize, mean: f64, scale: f64, shift: f64): void {
+  if (sizeof<A>() == 8) applyF64Run(x, y, n, mean, scale, shift);
+  else applyF32Run(x, y, n, mean, scale, shift);
+}
+
+@inline
+export function applyCells<A>(x: usize, y: usize, n: usize, mean: f64, rstd: f64, weight: usize, bias: usize): void {
+  if (sizeof<A>() == 8) applyF64Cells(x, y, n, mean, rstd, weight, bias);
+  else applyF32Cells(x, y, n, mean, rstd, weight, bias);
+}
+
+@inline
+function applyRuns<A>(
+  x: usize, y: usize, first: usize, count: usize, length: usize, period: usize, rows: usize, table: usize,
 ): void {
   const perRun = (length + SEGMENT - 1) / SEGMENT;
   for (let unit = first; unit < first + count; unit++) {
     const run = unit / perRun, start = (unit % perRun) * SEGMENT;
-    const at = (run * length + start) << 2, row = table + (run % period) * ROW;
-    applyF32Run(x + at, y + at, min(SEGMENT, length - start), load<f64>(row), load<f64>(row, 8), load<f64>(row, 16));
+    const row = table + ((run / (period * rows)) * period + (run % period)) * ROW;
+    const n = min(SEGMENT, length - start), at = run * length + start;
+    const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
+    applyRun<A>(cells, results, n, load<f64>(row), load<f64>(row, 8), load<f64>(row, 16));
+    finished(results, to, n);
+  }
+}
+
+/**
+ * Phase `apply`, layout `runs`: segments [first, first + count) in memory order of runs of `length` cells, `period` runs a row and
+ * `rows` rows a sample. Run p of a row of sample s takes row s * period + p of the table. One read, one write.
+ */
+export function applyF32Runs(
+  x: usize, y: usize, first: usize, count: usize, length: usize, period: usize, rows: usize, table: usize,
+): void {
+  applyRuns<f32>(x, y, first, count, length, period, rows, table);
+}
+
+/** As applyF32Runs, of float64 cells. */
+export function applyF64Runs(
+  x: usize, y: usize, first: usize, count: usize, length: usize, period: usize, rows: usize, table: usize,
+): void {
+  applyRuns<f64>(x, y, first, count, length, period, rows, table);
+}
+
+@inline
+function applySetCells<A>(
+  x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, table: usize, weight: usize, bias: usize,
+): void {
+  const perSet = (length + SEGMENT - 1) / SEGMENT;
+  for (let unit = first; unit < first + count; unit++) {
+    const set = unit / perSet, start = (unit % perSet) * SEGMENT;
+    const row = table + set * ROW, affine = ((set % groups) * length + start) << 3;
+    const n = min(SEGMENT, length - start), at = set * length + start;
+    const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
+    applyCells<A>(cells, results, n, load<f64>(row), load<f64>(row, 8), weight + affine, bias + affine);
+    finished(results, to, n);
   }
 }
 
@@ -114,36 +185,62 @@ export function applyF32Runs(
 export function applyF32SetCells(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, table: usize, weight: usize, bias: usize,
 ): void {
-  const perSet = (length + SEGMENT - 1) / SEGMENT;
-  for (let unit = first; unit < first + count; unit++) {
-    const set = unit / perSet, start = (unit % perSet) * SEGMENT;
-    const at = (set * length + start) << 2, row = table + set * ROW;
-    const affine = ((set % groups) * length + start) << 3;
-    applyF32Cells(
-      x + at, y + at, min(SEGMENT, length - start), load<f64>(row), load<f64>(row, 8), weight + affine, bias + affine,
-    );
+  applySetCells<f32>(x, y, first, count, length, groups, table, weight, bias);
+}
+
+/** As applyF32SetCells, of float64 cells. */
+export function applyF64SetCells(
+  x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, table: usize, weight: usize, bias: usize,
+): void {
+  applySetCells<f64>(x, y, first, count, length, groups, table, weight, bias);
+}
+
+/** y = (x - mean[i]) * scale[i] + shift[i] over n cells. One read, one write. */
+@inline
+function columnsOf<A>(x: usize, y: usize, n: usize, means: usize, scales: usize, shifts: usize): void {
+  const end = x + bytesOf<A>(n);
+  for (const stop = x + bytesOf<A>(n & ~7); x < stop; means += 64, scales += 64, shifts += 64) {
+    putPair0<A>(y, applied(pair0<A>(x), v128.load(means), v128.load(scales), v128.load(shifts)));
+    putPair1<A>(y, applied(pair1<A>(x), v128.load(means, 16), v128.load(scales, 16), v128.load(shifts, 16)));
+    putPair2<A>(y, applied(pair2<A>(x), v128.load(means, 32), v128.load(scales, 32), v128.load(shifts, 32)));
+    putPair3<A>(y, applied(pair3<A>(x), v128.load(means, 48), v128.load(scales, 48), v128.load(shifts, 48)));
+    x += sizeof<A>() << 3;
+    y += sizeof<A>() << 3;
+  }
+  for (; x < end; x += sizeof<A>(), y += sizeof<A>(), means += 8, scales += 8, shifts += 8) {
+    storeCell<A>(y, (loadCell<A>(x) - load<f64>(means)) * load<f64>(scales) + load<f64>(shifts));
+  }
+}
+
+@inline
+function applyColumns<A>(
+  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+): void {
+  const bytes = width << 3;
+  for (let row = first; row < first + count; row++) {
+    const means = table + (row / rows) * 3 * bytes;
+    for (let start: usize = 0; start < width; start += SEGMENT) {
+      const n = min(SEGMENT, width - start), at = row * width + start, mean = means + (start << 3);
+      const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
+      columnsOf<A>(cells, results, n, mean, mean + bytes, mean + 2 * bytes);
+      finished(results, to, n);
+    }
   }
 }
 
 /**
- * Phase `apply`, layout `columns`: rows [first, first + count) of `width` cells; column c takes table row c,
- * laid as three arrays mean[width], scale[width], shift[width] of float64. One read, one write.
+ * Phase `apply`, layout `columns`: rows [first, first + count) of `width` cells, `rows` rows a sample; column c takes entry c
+ * of the sample's table, laid as three arrays mean[width], scale[width], shift[width] of float64. One read, one write.
  */
-export function applyF32Columns(x: usize, y: usize, first: usize, count: usize, width: usize, table: usize): void {
-  const scales = table + (width << 3), shifts = scales + (width << 3);
-  const even = width & ~1, step = width << 2;
-  for (let row = first; row < first + count; row++) {
-    const from = x + row * step, to = y + row * step;
-    for (let c: usize = 0; c < even; c += 2) {
-      const at = c << 3;
-      const cells = v128.load64_zero(from + (c << 2));
-      const y = applied(cells, v128.load(table + at), v128.load(scales + at), v128.load(shifts + at));
-      v128.store64_lane(to + (c << 2), y, 0);
-    }
-    if (even < width) {
-      const at = even << 3, cell = even << 2;
-      const d = <f64>load<f32>(from + cell) - load<f64>(table + at);
-      store<f32>(to + cell, <f32>(d * load<f64>(scales + at) + load<f64>(shifts + at)));
-    }
-  }
+export function applyF32Columns(
+  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+): void {
+  applyColumns<f32>(x, y, first, count, width, rows, table);
+}
+
+/** As applyF32Columns, of float64 cells. */
+export function applyF64Columns(
+  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+): void {
+  applyColumns<f64>(x, y, first, count, width, rows, table);
 }

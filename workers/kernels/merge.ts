@@ -1,6 +1,7 @@
 // Moments of a set of several segments, merged in order by Chan's rule: the same operations in the same order as src/moments.ts.
+import { inputAt, loaded } from "./cells";
 import { SEGMENT } from "./constants";
-import { m2, mean, momentsF32Segment, setMoments } from "./moments";
+import { m2, mean, momentsSegment, setMoments } from "./moments";
 
 /** Moments gathered so far over several segments, merged in order. */
 let mergedCount: f64 = 0;
@@ -39,15 +40,16 @@ export function endMerge(): void {
 }
 
 /** Moments of one set of n consecutive cells: its segments, merged in order. One read. */
-export function momentsF32Set(x: usize, n: usize): void {
+@inline
+export function momentsSet<A>(x: usize, n: usize): void {
   if (n <= SEGMENT) {
-    momentsF32Segment(x, n);
+    momentsSegment<A>(loaded(x, n), n);
     return;
   }
   startMerge();
   for (let done: usize = 0; done < n; done += SEGMENT) {
     const cells = min(SEGMENT, n - done);
-    momentsF32Segment(x + (done << 2), cells);
+    momentsSegment<A>(loaded(inputAt(x, done), cells), cells);
     mergeSegment(<f64>cells);
   }
   endMerge();

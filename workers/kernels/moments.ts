@@ -1,15 +1,17 @@
-// Moments of float32 cells: the mean and M2 (the sum of squared deviations from it), in float64.
+// Moments of cells: the mean and M2 (the sum of squared deviations from it), in float64.
 //
-// Two ways, chosen by the cells alone, so that the bits do not depend on who computes them:
+// Two ways for float32, chosen by the cells alone, so that the bits do not depend on who computes them:
 //   exact  every cell widened to float64, one pass from a pivot that is a cell of the segment. With n cells
 //          sum((x-p)^2) <= n * M2, so the subtraction in `finish` loses at most log2(n) of 53 bits.
 //   blocks float32 lanes over blocks of 64 cells from a pivot near the mean, each block summed to float64.
 //          Twice as fast. Kept only where `wellConditioned` says that nothing was lost; otherwise again from the mean that
 //          they gave, or exact.
+// float64 cells go the exact way, and again from the mean where the pivot was far off: here the digits lost would be the result's.
+//
 // Within a block four vectors are added as a tree, and four such sums in a row: each lane's sum has gone through 5 roundings,
 // not 16. Cells of few values round alike, so the number of roundings is what bounds the error.
 import { BLOCK, BLOCKS_FROM } from "./constants";
-import { pinF32, pinF64, sumLanes, widen } from "./lanes";
+import { bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, sumLanes, widen } from "./lanes";
 
 /** Results of the last moments function, and the sums that they come from. */
 export let mean: f64 = 0;
@@ -40,17 +42,17 @@ export function pivotFrom(x: f64): f64 {
   return centred && x - x == 0 ? x : 0;
 }
 
-/** sum and squares of (x - pivot) over n cells, added to what the two globals hold. One read. Any n, 4-byte aligned. */
-export function sumsF32Exact(x: usize, n: usize, pivot: f64): void {
+@inline
+function sumsExact<A>(x: usize, n: usize, pivot: f64): void {
   const p = pinF64(pivot, 0);
   let s0 = f64x2.splat(0), s1 = s0, q0 = s0, q1 = s0;
   let s2 = s0, s3 = s0, q2 = s0, q3 = s0;
-  const end = x + (n << 2);
-  for (const stop = x + ((n & ~7) << 2); x < stop; x += 32) {
-    const a = f64x2.sub(f64x2.promote_low_f32x4(v128.load64_zero(x)), p);
-    const b = f64x2.sub(f64x2.promote_low_f32x4(v128.load64_zero(x, 8)), p);
-    const c = f64x2.sub(f64x2.promote_low_f32x4(v128.load64_zero(x, 16)), p);
-    const d = f64x2.sub(f64x2.promote_low_f32x4(v128.load64_zero(x, 24)), p);
+  const end = x + bytesOf<A>(n);
+  for (const stop = x + bytesOf<A>(n & ~7); x < stop; x += sizeof<A>() << 3) {
+    const a = f64x2.sub(pair0<A>(x), p);
+    const b = f64x2.sub(pair1<A>(x), p);
+    const c = f64x2.sub(pair2<A>(x), p);
+    const d = f64x2.sub(pair3<A>(x), p);
     s0 = f64x2.add(s0, a);
     s1 = f64x2.add(s1, b);
     s2 = f64x2.add(s2, c);
@@ -62,13 +64,29 @@ export function sumsF32Exact(x: usize, n: usize, pivot: f64): void {
   }
   let s = sumLanes(f64x2.add(f64x2.add(s0, s1), f64x2.add(s2, s3)));
   let q = sumLanes(f64x2.add(f64x2.add(q0, q1), f64x2.add(q2, q3)));
-  for (; x < end; x += 4) {
-    const d = <f64>load<f32>(x) - pivot;
+  for (; x < end; x += sizeof<A>()) {
+    const d = loadCell<A>(x) - pivot;
     s += d;
     q += d * d;
   }
   sum += s;
   squares += q;
+}
+
+/** sum and squares of (x - pivot) over n cells, added to what the two globals hold. One read. Any n, 4-byte aligned. */
+export function sumsF32Exact(x: usize, n: usize, pivot: f64): void {
+  sumsExact<f32>(x, n, pivot);
+}
+
+/** As sumsF32Exact, of float64 cells. */
+export function sumsF64Exact(x: usize, n: usize, pivot: f64): void {
+  sumsExact<f64>(x, n, pivot);
+}
+
+@inline
+export function addExact<A>(x: usize, n: usize, pivot: f64): void {
+  if (sizeof<A>() == 8) sumsF64Exact(x, n, pivot);
+  else sumsF32Exact(x, n, pivot);
 }
 
 /** mean and M2 of n cells from the sums about a pivot. Rounding must not make M2 negative; NaN must stay. */
@@ -168,6 +186,36 @@ export function finishBlocks(x: usize, n: usize, pivot: f32, blockSum: f64, bloc
     }
   }
   finish(<f64>n, <f64>pivot);
+}
+
+/** Whether the exact sums hold all digits that float64 can: the pivot is within half a deviation of the mean. NaN fails. */
+@inline
+function nearMean(n: f64): bool {
+  const offset = (sum * sum) / n;
+  return 4 * offset <= squares - offset;
+}
+
+/** Moments of n consecutive float64 cells, 1 <= n <= SEGMENT. One read, or two where the first cell is far from the mean. */
+function momentsF64Segment(x: usize, n: usize): void {
+  let pivot = pivotFrom(load<f64>(x));
+  setSums(0, 0);
+  sumsF64Exact(x, n, pivot);
+  if (centred && !nearMean(<f64>n)) {
+    const better = pivot + sum / <f64>n;
+    if (better - better == 0) {
+      pivot = better;
+      setSums(0, 0);
+      sumsF64Exact(x, n, pivot);
+    }
+  }
+  finish(<f64>n, pivot);
+}
+
+/** Moments of one segment: n consecutive cells, 1 <= n <= SEGMENT, aligned to their size. One read. */
+@inline
+export function momentsSegment<A>(x: usize, n: usize): void {
+  if (sizeof<A>() == 8) momentsF64Segment(x, n);
+  else momentsF32Segment(x, n);
 }
 
 /** Moments of one segment: n consecutive cells, 1 <= n <= SEGMENT, 4-byte aligned. One read. */

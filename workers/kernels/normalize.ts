@@ -2,11 +2,12 @@
 //
 // A core hides the latency of memory only behind work that is close by. So the moments of set s + 1 are summed in the loop
 // that applies set s: loads that miss (s + 1) and stores that miss (s) overlap, and s itself is read from the cache.
-import { applyEight, applyEightCells, applyEightPlain, applyF32Cells, applyF32Run } from "./apply";
+import { applyCells, applyEight, applyEightCells, applyEightPlain, applyF32Cells, applyF32Run, applyRun } from "./apply";
+import { finished, inputAt, loaded, outputAt, staged, target } from "./cells";
 import { BLOCK, BLOCKS_FROM, SEGMENT } from "./constants";
-import { pinF32, pinF64, sumLanes, widen } from "./lanes";
-import { endMerge, mergeSegment, momentsF32Set, startMerge } from "./merge";
-import { finishBlocks, m2, mean, pivotF32, setCentred, squaresOfFour, sumOfFour } from "./moments";
+import { bytesOf, pinF32, pinF64, sumLanes, widen } from "./lanes";
+import { endMerge, mergeSegment, momentsSet, startMerge } from "./merge";
+import { finishBlocks, m2, mean, momentsSegment, pivotF32, setCentred, squaresOfFour, sumOfFour } from "./moments";
 
 // What fuse<AFFINE> applies: y = (x - mean) * scale, that + shift, or weight and bias of each cell with `scale` as rstd.
 type Plain = u8;
@@ -32,16 +33,16 @@ function fuse<AFFINE>(
       s = f32x4.add(s, sumOfFour(c, d, e, f));
       q = f32x4.add(q, squaresOfFour(c, d, e, f));
       if (sizeof<AFFINE>() == sizeof<Cells>()) {
-        applyEightCells(x, y, m, a, weight, bias);
-        applyEightCells(x + 32, y + 32, m, a, weight + 64, bias + 64);
+        applyEightCells<f32>(x, y, m, a, weight, bias);
+        applyEightCells<f32>(x + 32, y + 32, m, a, weight + 64, bias + 64);
         weight += 128;
         bias += 128;
       } else if (sizeof<AFFINE>() == sizeof<Plain>()) {
-        applyEightPlain(x, y, m, a);
-        applyEightPlain(x + 32, y + 32, m, a);
+        applyEightPlain<f32>(x, y, m, a);
+        applyEightPlain<f32>(x + 32, y + 32, m, a);
       } else {
-        applyEight(x, y, m, a, b);
-        applyEight(x + 32, y + 32, m, a, b);
+        applyEight<f32>(x, y, m, a, b);
+        applyEight<f32>(x + 32, y + 32, m, a, b);
       }
     }
     total = f64x2.add(total, widen(s));
@@ -72,6 +73,64 @@ export function fuseF32Cells(
   fuse<Cells>(x, y, next, n, center, rstd, 0, weight, bias);
 }
 
+/** Cells [start, start + n) of a set that are at `cells`, applied to `results`: with a weight a run of `run` cells, or none. */
+@inline
+function applyPart<A>(
+  cells: usize, results: usize, start: usize, n: usize, run: usize, center: f64, rstd: f64, weight: usize, bias: usize,
+): void {
+  if (weight == 0) applyRun<A>(cells, results, n, center, rstd, 0);
+  else if (run == 1) applyCells<A>(cells, results, n, center, rstd, weight + (start << 3), bias + (start << 3));
+  else {
+    for (let done: usize = 0; done < n; ) {
+      const entry = (start + done) / run, cut = min(n, (entry + 1) * run - start);
+      const at = bytesOf<A>(done);
+      const scale = rstd * load<f64>(weight + (entry << 3));
+      applyRun<A>(cells + at, results + at, cut - done, center, scale, load<f64>(bias + (entry << 3)));
+      done = cut;
+    }
+  }
+}
+
+/** Any dtype: moments, then apply, a set after the other; of a staged set that fits the stage the conversion serves both. */
+@inline
+function normalizeSets<A>(
+  x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
+  weight: usize, bias: usize, eps: f64, moments: usize, centred: bool,
+): void {
+  setCentred(centred);
+  const entries = length / run;
+  const whole = length <= SEGMENT;
+  let cells: usize = 0;
+  for (let set = first, end = first + count; set < end; set++) {
+    if (whole) {
+      cells = loaded(inputAt(x, set * length), length);
+      momentsSegment<A>(cells, length);
+    } else momentsSet<A>(inputAt(x, set * length), length);
+    if (moments) {
+      store<f64>(moments + (set << 4), mean);
+      store<f64>(moments + (set << 4), m2, 8);
+    }
+    const center = mean, rstd = 1 / Math.sqrt(m2 / <f64>length + eps);
+    const affine = ((set % groups) * entries) << 3;
+    const weights = weight ? weight + affine : 0, biases = bias + affine;
+    for (let start: usize = 0; start < length; start += SEGMENT) {
+      const n = min(SEGMENT, length - start), at = set * length + start, to = outputAt(y, at);
+      if (!whole) cells = loaded(inputAt(x, at), n);
+      const results = target(to, cells);
+      applyPart<A>(cells, results, start, n, run, center, rstd, weights, biases);
+      finished(results, to, n);
+    }
+  }
+}
+
+/** As normalizeF32Sets, of float64 cells. */
+export function normalizeF64Sets(
+  x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
+  weight: usize, bias: usize, eps: f64, moments: usize, centred: bool,
+): void {
+  normalizeSets<f64>(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
+}
+
 /**
  * Sets [first, first + count) of `length` consecutive cells. weight and bias are float64, or both 0 for none; they have
  * one entry a run of `run` cells, and set s takes those of group s % groups. Where `moments` is not 0,
@@ -81,6 +140,10 @@ export function normalizeF32Sets(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
   weight: usize, bias: usize, eps: f64, moments: usize, centred: bool,
 ): void {
+  if (staged()) {
+    normalizeSets<f32>(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
+    return;
+  }
   setCentred(centred);
   const n = <f64>length;
   const bytes = length << 2;
@@ -90,7 +153,7 @@ export function normalizeF32Sets(
   const fused = length >= BLOCKS_FROM && (perCell || perSet);
   x += first * bytes;
   y += first * bytes;
-  momentsF32Set(x, length);
+  momentsSet<f32>(x, length);
   for (let set = first, end = first + count; set < end; set++, x += bytes, y += bytes) {
     if (moments) {
       store<f64>(moments + (set << 4), mean);
@@ -110,7 +173,7 @@ export function normalizeF32Sets(
           // Only a last segment is so short: its moments are exact ones.
           if (perCell) applyF32Cells(x + at, y + at, cells, center, rstd, affine + (done << 3), shifts + (done << 3));
           else applyF32Run(x + at, y + at, cells, center, scale, shift);
-          momentsF32Set(x + bytes + at, cells);
+          momentsSet<f32>(x + bytes + at, cells);
         } else if (perCell) {
           fuseF32Cells(x + at, y + at, x + bytes + at, cells, center, rstd, affine + (done << 3), shifts + (done << 3));
         } else if (shift == 0) {
@@ -131,7 +194,7 @@ export function normalizeF32Sets(
         applyF32Run(x + at, y + at, run, center, rstd * load<f64>(affine + (i << 3)), load<f64>(shifts + (i << 3)));
       }
     }
-    if (set + 1 < end) momentsF32Set(x + bytes, length);
+    if (set + 1 < end) momentsSet<f32>(x + bytes, length);
   }
 }
 

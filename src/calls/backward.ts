@@ -1,0 +1,162 @@
+import { differentiate, fillStatistics, type ParameterGradients, reduce } from "../backward.js";
+import { reducePhase } from "../backward-plan.js";
+import { InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
+import type { Executor } from "../executor.js";
+import { affineCount, cellsPerSet, setCount } from "../geometry.js";
+import { checkGradientSums, type GradientSums, sumsOfSets } from "../gradient-sums.js";
+import type { Computation, Layer, Normalization } from "../layers/layer.js";
+import { checkMoments, type SetMoments } from "../moments.js";
+import { CELLS, NONE, operandsOf } from "../protocol.js";
+import { respond } from "../respond.js";
+import { ofMoments } from "../statistics.js";
+import type { Dtype } from "../tensor/dtype.js";
+import { checkTensor, type Tensor } from "../tensor/tensor.js";
+import { checkCallOptions, checkLayer, checkOut, type LayerCallOptions } from "./options.js";
+
+/** What a gradient is taken of. */
+export interface GradientOptions<D extends Dtype = Dtype> extends LayerCallOptions {
+  /** The forward call's input. Not uint8, which has no gradient. */
+  readonly input: Tensor<D>;
+  /** Gradient of the loss by the forward call's output: dtype and shape of the input. */
+  readonly gradOutput: Tensor<D>;
+  /** What the forward call told `onMoments`; of SyncBatchNorm the whole batch's. Default: computed again from the input. */
+  readonly moments?: SetMoments | undefined;
+}
+
+export interface BackwardOptions<D extends Dtype = Dtype> extends GradientOptions<D> {
+  /** Where the input's gradient goes: a tensor like the input, also `gradOutput` or `input` itself. Default: a new tensor. */
+  readonly out?: Tensor<D> | undefined;
+  /** SyncBatchNorm in training: the sums of the whole batch (`pool.gradientSums`, `addGradientSums`), together with its moments. */
+  readonly sums?: GradientSums | undefined;
+}
+
+/** Gradients of the loss. */
+export interface Gradients<D extends Dtype = Dtype> {
+  /** By the input: its dtype and shape. */
+  readonly gradInput: Tensor<D>;
+  /** By the weight: a new array of its type and length. Null where the layer has none. */
+  readonly gradWeight: Float32Array | Float64Array | null;
+  /** By the bias: a new array of its type and length. Null where the layer has none. */
+  readonly gradBias: Float32Array | Float64Array | null;
+}
+
+/** `pool.backward`. */
+export async function backward<D extends Dtype>(
+  executor: Executor,
+  layer: Layer,
+  given: unknown,
+): Promise<Gradients<D>> {
+  const call = checkGradientCall<BackwardOptions<D>>(executor, "pool.backward", layer, given, ["out", "sums"]);
+  const { operation, options, computation, moments } = call;
+  const { input, gradOutput, out } = options;
+  if (out !== undefined) checkOut(operation, "out", out, input.dtype, input, executor.arena);
+  const sums = options.sums && checkSums(operation, computation, options.sums, moments);
+
+  const y = out ?? executor.allocate(operation, input.dtype, input.shape, false);
+  const cells = CELLS[input.dtype];
+  try {
+    return await executor.hold(operation, [input, gradOutput, y], async ([x = 0, g = 0, to = 0], workspace) => {
+      const start = executor.starter(operation, input.size, cells, workspace, options);
+      const operands = { ...operandsOf(cells, x, to), g };
+      if (computation.kind === "response") {
+        if (input.size > 0) await respond(computation, operands, start);
+        return { gradInput: y, gradWeight: null, gradBias: null };
+      }
+      const parameters =
+        input.size > 0
+          ? await differentiate(computation, operands, { moments, sums }, workspace, start)
+          : noGradients(computation);
+      const { weight, bias } = computation;
+      return {
+        gradInput: y,
+        gradWeight: weight && parameters && likeParameter(weight, parameters.weight),
+        gradBias: bias && parameters && likeParameter(bias, parameters.bias),
+      };
+    });
+  } catch (error) {
+    if (out === undefined) y.dispose();
+    throw error;
+  }
+}
+
+/** `pool.gradientSums`. */
+export async function gradientSums(executor: Executor, layer: Layer, given: unknown): Promise<GradientSums> {
+  const call = checkGradientCall<GradientOptions>(executor, "pool.gradientSums", layer, given, []);
+  const { operation, options, computation, moments } = call;
+  const { input, gradOutput } = options;
+  const { geometry, eps } = mergedOnly(operation, "layer", computation);
+  if (moments === undefined) {
+    throw new InvalidArgumentError(operation, "moments", "the whole batch's moments", "none");
+  }
+  if (input.size === 0) {
+    return { count: 0, sumDy: new Float64Array(geometry.g), sumDyXmu: new Float64Array(geometry.g) };
+  }
+  const cells = CELLS[input.dtype];
+  return executor.hold(operation, [input, gradOutput], async ([x = 0, g = 0], workspace) => {
+    const phase = reducePhase(geometry, false);
+    const run = executor.starter(operation, input.size, cells, workspace, options)([phase]);
+    const statistics = ofMoments(moments, eps);
+    const operands = { ...operandsOf(cells, x, NONE), g, statistics: fillStatistics(statistics, geometry, workspace) };
+    const channels = await reduce(phase, operands, NONE, geometry, statistics, workspace, run);
+    const { products, gradients } = sumsOfSets(channels, geometry, null);
+    return { count: cellsPerSet(geometry), sumDy: gradients, sumDyXmu: products };
+  });
+}
+
+/** What is the same in both calls: layer, tensors and moments, checked. */
+function checkGradientCall<T extends GradientOptions>(
+  executor: Executor,
+  call: string,
+  layer: Layer,
+  given: unknown,
+  keys: readonly Exclude<keyof T & string, keyof GradientOptions>[],
+) {
+  checkLayer(call, layer);
+  const operation = layer.name;
+  type Key = Exclude<keyof T & string, keyof LayerCallOptions>;
+  const all = ["input", "gradOutput", "moments", ...keys] as unknown as readonly Key[];
+  const options = checkCallOptions<T>(operation, given ?? {}, all, "gradients");
+  const { channelAxis } = options;
+  const input = checkTensor(operation, "input", options.input, executor.arena);
+  if (input.dtype === "uint8") {
+    throw new UnsupportedDtypeError(operation, "of floating point for input", input.dtype);
+  }
+  checkOut(operation, "gradOutput", options.gradOutput, input.dtype, input, executor.arena);
+  const partOfBatch = options.moments !== undefined;
+  const computation = layer.prepare(input.shape, { dtype: input.dtype, channelAxis, partOfBatch });
+  const moments = options.moments && checkSaved(operation, computation, options.moments);
+  return { operation, options, computation, moments };
+}
+
+function checkSaved(operation: string, computation: Computation, value: unknown): SetMoments {
+  if (computation.kind !== "normalization" || computation.given !== null) {
+    throw new InvalidArgumentError(operation, "moments", "none where the tensor's own are not used", "some");
+  }
+  return checkMoments(operation, "moments", value, setCount(computation.geometry));
+}
+
+function checkSums(
+  operation: string,
+  computation: Computation,
+  value: unknown,
+  moments: SetMoments | undefined,
+): GradientSums {
+  const { geometry } = mergedOnly(operation, "sums", computation);
+  if (moments === undefined) throw new InvalidArgumentError(operation, "moments", "moments beside the sums", "none");
+  return checkGradientSums(operation, "sums", value, geometry.g);
+}
+
+function mergedOnly(operation: string, argument: string, computation: Computation): Normalization {
+  if (computation.kind === "normalization" && computation.merged) return computation;
+  const expected = argument === "layer" ? "SyncBatchNorm in training" : "none except for SyncBatchNorm in training";
+  throw new InvalidArgumentError(operation, argument, expected, argument === "layer" ? operation : "some");
+}
+
+/** Of a tensor without cells: sums of nothing. */
+function noGradients({ geometry }: Normalization): ParameterGradients {
+  return { weight: new Float64Array(affineCount(geometry)), bias: new Float64Array(affineCount(geometry)) };
+}
+
+function likeParameter(parameter: Float32Array | Float64Array, gradient: Float64Array): Float32Array | Float64Array {
+  return parameter instanceof Float64Array ? gradient : Float32Array.from(gradient);
+}

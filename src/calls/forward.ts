@@ -1,0 +1,87 @@
+import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import type { Executor } from "../executor.js";
+import { setCount } from "../geometry.js";
+import type { Layer, Normalization } from "../layers/layer.js";
+import { checkMoments, type SetMoments } from "../moments.js";
+import { normalize } from "../normalize.js";
+import { CELLS, operandsOf } from "../protocol.js";
+import { respond } from "../respond.js";
+import type { Dtype, OutputDtype } from "../tensor/dtype.js";
+import { formatShape } from "../tensor/shape.js";
+import { checkTensor, type Tensor } from "../tensor/tensor.js";
+import { checkCallOptions, checkFunction, checkLayer, checkOut, type ForwardOptions } from "./options.js";
+
+/** `pool.forward`. */
+export async function forward<D extends Dtype>(
+  executor: Executor,
+  layer: Layer,
+  x: Tensor<D>,
+  given: unknown,
+): Promise<Tensor<OutputDtype<D>>> {
+  checkLayer("pool.forward", layer);
+  const operation = layer.name;
+  checkTensor(operation, "x", x, executor.arena);
+  type Output = Tensor<OutputDtype<D>>;
+  const options = checkCallOptions<ForwardOptions<Output>>(operation, given, ["out", "moments", "onMoments"]);
+  const { out, channelAxis, onMoments } = options;
+  checkFunction(operation, "onMoments", onMoments);
+  const dtype = (x.dtype === "uint8" ? "float32" : x.dtype) as OutputDtype<D>;
+  if (out !== undefined) checkOut(operation, "out", out, dtype, x, executor.arena);
+  const computation = layer.prepare(x.shape, {
+    dtype: x.dtype,
+    channelAxis,
+    partOfBatch: options.moments !== undefined,
+  });
+  const moments = options.moments && checkBatch(operation, computation, options.moments, x);
+
+  const y = out ?? executor.allocate(operation, dtype, x.shape, false);
+  const cells = CELLS[x.dtype];
+  try {
+    return await executor.hold(operation, [x, y], async ([from = 0, to = 0], workspace) => {
+      const start = executor.starter(operation, x.size, cells, workspace, options);
+      const operands = operandsOf(cells, from, to);
+      if (computation.kind === "response") {
+        if (x.size > 0) await respond(computation, operands, start);
+        return y;
+      }
+      const { update } = computation;
+      const wanted = update !== null || onMoments !== undefined;
+      const found =
+        x.size > 0
+          ? await normalize(computation, operands, moments, wanted, workspace, start)
+          : (moments ?? noMoments(computation));
+      if (found !== undefined) {
+        update?.(found);
+        onMoments?.(found);
+      }
+      return y;
+    });
+  } catch (error) {
+    if (out === undefined) y.dispose();
+    throw error;
+  }
+}
+
+/** The whole batch's moments for a layer that merges them, checked. */
+function checkBatch(
+  operation: string,
+  computation: ReturnType<Layer["prepare"]>,
+  value: unknown,
+  x: Tensor,
+): SetMoments {
+  if (computation.kind !== "normalization" || !computation.merged) {
+    throw new InvalidArgumentError(operation, "moments", "none except for SyncBatchNorm in training", "some");
+  }
+  const moments = checkMoments(operation, "moments", value, setCount(computation.geometry));
+  if (moments.count === 1) {
+    const message = `expected more than 1 value per channel when training but got input of shape ${formatShape(x.shape)}`;
+    throw new InvalidShapeError(operation, message, x.shape);
+  }
+  return moments;
+}
+
+/** Of a tensor without cells. Undefined where statistics are given, as `normalize` has it. */
+export function noMoments({ geometry, given }: Normalization): SetMoments | undefined {
+  if (given !== null) return undefined;
+  return { count: 0, mean: new Float64Array(setCount(geometry)), m2: new Float64Array(setCount(geometry)) };
+}

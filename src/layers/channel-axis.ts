@@ -1,0 +1,34 @@
+import { InvalidArgumentError } from "../errors.js";
+import type { ChannelView } from "../geometry.js";
+import { product, type Shape } from "../tensor/shape.js";
+
+/** The dimension that `axis` names, counted from the start. Throws InvalidArgumentError. */
+export function resolveAxis(operation: string, axis: number, rank: number): number {
+  if (axis >= -rank && axis < rank) return axis < 0 ? axis + rank : axis;
+  throw new InvalidArgumentError(operation, "channelAxis", `a dimension of ${rank}D input`, String(axis));
+}
+
+/** `shape` about its channel axis. The first dimension is that of the samples, unless it is the channel axis or `batched` is false. */
+export function channelView(shape: Shape, axis: number, batched: boolean): ChannelView {
+  const first = batched && axis > 0 ? 1 : 0;
+  return {
+    n: first === 1 ? (shape[0] as number) : 1,
+    before: product(shape, first, axis),
+    c: shape[axis] as number,
+    after: product(shape, axis + 1, shape.length),
+  };
+}
+
+/** Throws if the samples' dimension, the first, is said to have the channels. */
+export function checkNotBatchAxis(operation: string, axis: number): void {
+  if (axis === 0) {
+    throw new InvalidArgumentError(operation, "channelAxis", "another dimension than the samples'", "0");
+  }
+}
+
+/** Throws if a call of a layer that knows no channels says where they are. */
+export function refuseChannelAxis(operation: string, channelAxis: number | undefined): void {
+  if (channelAxis !== undefined) {
+    throw new InvalidArgumentError(operation, "channelAxis", "none for a layer without channels", String(channelAxis));
+  }
+}

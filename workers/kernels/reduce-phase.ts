@@ -1,0 +1,192 @@
+// Phase `reduce`: {sum of g * (x - mean), sum of g} of each segment, in the ways that the cells of a channel may lie, where a set is too
+// large for one worker or its cells are apart. And phase `accumulate`: the same sums, times rstd, of each cell across samples.
+import { inputAt, loaded, loadedBeside, loadedRows, loadedRowsBeside, staged } from "./cells";
+import { SEGMENT, SWEEP } from "./constants";
+import { accumulateCells, addSums, gradients, products, startSums } from "./gradient";
+import { bytesOf, loadCell, pair0 } from "./lanes";
+
+@inline
+function putSums(partials: usize, segment: usize): void {
+  store<f64>(partials + (segment << 4), products);
+  store<f64>(partials + (segment << 4), gradients, 8);
+}
+
+/**
+ * Layout `stretches`: segments [first, first + count) in memory order of stretches of `length` cells, `period` stretches a row,
+ * `perSet` of them one set's, and `rows` rows a sample. `statistics` has {mean, rstd} of set = sample * sets + set of the row.
+ * With `weight`, one entry a cell of `period` stretches, the sums are of g * weight. Reads x and g.
+ */
+@inline
+function reduceStretches<A>(
+  x: usize, g: usize, partials: usize, first: usize, count: usize, length: usize, period: usize, perSet: usize, rows: usize,
+  statistics: usize, weight: usize,
+): void {
+  const parts = (length + SEGMENT - 1) / SEGMENT;
+  for (let unit = first; unit < first + count; unit++) {
+    const stretch = unit / parts, start = (unit % parts) * SEGMENT, channel = stretch % period;
+    const set = (stretch / (period * rows)) * (period / perSet) + channel / perSet;
+    const n = min(SEGMENT, length - start), at = stretch * length + start;
+    const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n);
+    startSums();
+    addSums<A>(cells, beside, n, load<f64>(statistics + (set << 4)), weight ? weight + ((channel * length + start) << 3) : 0);
+    putSums(partials, unit);
+  }
+}
+
+/**
+ * Layout `runs`: a segment is `perSegment` runs of `length` cells, one from each of a sample's rows, of one of `period` channels:
+ * segment = (sample * blocks + block) * period + channel; `perSet` channels are one set's. Reads x and g.
+ */
+@inline
+function reduceRuns<A>(
+  x: usize, g: usize, partials: usize, first: usize, count: usize, length: usize, period: usize, perSet: usize, rows: usize,
+  perSegment: usize, statistics: usize,
+): void {
+  const stride = period * length;
+  const blocks = (rows + perSegment - 1) / perSegment;
+  for (let unit = first; unit < first + count; unit++) {
+    const channel = unit % period, sample = unit / period / blocks, row = (unit / period % blocks) * perSegment;
+    const mean = load<f64>(statistics + ((sample * (period / perSet) + channel / perSet) << 4));
+    const runs = min(perSegment, rows - row), at = (sample * rows + row) * stride + channel * length;
+    let cells = inputAt(x, at), beside = inputAt(g, at), step = bytesOf<A>(stride);
+    if (staged()) {
+      cells = loadedRows(cells, runs, length, stride);
+      beside = loadedRowsBeside(beside, runs, length, stride);
+      step = bytesOf<A>(length);
+    }
+    startSums();
+    for (let i: usize = 0; i < runs; i++, cells += step, beside += step) addSums<A>(cells, beside, length, mean, 0);
+    putSums(partials, unit);
+  }
+}
+
+/** Adds rows of `width` cells, `step` bytes apart, to the columns' sums, from the columns' means: three arrays of float64. */
+@inline
+function addRows<A>(x: usize, g: usize, rows: usize, width: usize, step: usize, means: usize, productsAt: usize, gradientsAt: usize): void {
+  const even = width & ~1, height = rows * step;
+  for (let c: usize = 0; c < even; c += 2) {
+    const at = c << 3;
+    const m = v128.load(means + at);
+    let p = v128.load(productsAt + at), s = v128.load(gradientsAt + at);
+    let beside = g + bytesOf<A>(c);
+    for (let cell = x + bytesOf<A>(c), end = cell + height; cell < end; cell += step, beside += step) {
+      const gradient = pair0<A>(beside);
+      p = f64x2.add(p, f64x2.mul(gradient, f64x2.sub(pair0<A>(cell), m)));
+      s = f64x2.add(s, gradient);
+    }
+    v128.store(productsAt + at, p);
+    v128.store(gradientsAt + at, s);
+  }
+  if (even < width) {
+    const at = even << 3;
+    let p = load<f64>(productsAt + at), s = load<f64>(gradientsAt + at);
+    let beside = g + bytesOf<A>(even);
+    for (let cell = x + bytesOf<A>(even), end = cell + height; cell < end; cell += step, beside += step) {
+      const gradient = loadCell<A>(beside);
+      p += gradient * (loadCell<A>(cell) - load<f64>(means + at));
+      s += gradient;
+    }
+    store<f64>(productsAt + at, p);
+    store<f64>(gradientsAt + at, s);
+  }
+}
+
+/** Layout `columns`: sums of `width` columns over `rows` rows, `stride` cells apart, to partials; `columns` is room for two float64 a column. */
+@inline
+function reduceColumns<A>(
+  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize,
+): void {
+  const gradientsAt = columns + (width << 3);
+  memory.fill(columns, 0, width << 4);
+  let step = bytesOf<A>(stride);
+  for (let row: usize = 0; row < rows; row += SWEEP) {
+    const sweep = min(SWEEP, rows - row);
+    let cells = inputAt(x, row * stride), beside = inputAt(g, row * stride);
+    if (staged()) {
+      cells = loadedRows(cells, sweep, width, stride);
+      beside = loadedRowsBeside(beside, sweep, width, stride);
+      step = bytesOf<A>(width);
+    }
+    addRows<A>(cells, beside, sweep, width, step, means, columns, gradientsAt);
+  }
+  for (let c: usize = 0; c < width; c++) {
+    store<f64>(partials + (c << 4), load<f64>(columns + (c << 3)));
+    store<f64>(partials + (c << 4), load<f64>(gradientsAt + (c << 3)), 8);
+  }
+}
+
+/**
+ * Phase `accumulate`: over samples [first, first + count) of `groups` sets of `length` cells, for the cells [start, start + width)
+ * of a sample: sums of g * xhat and of g, to `weights` and `biases`, float64 entries of the sample's cells. Reads x and g.
+ */
+@inline
+function accumulate<A>(
+  x: usize, g: usize, first: usize, count: usize, start: usize, width: usize, length: usize, groups: usize,
+  statistics: usize, weights: usize, biases: usize,
+): void {
+  memory.fill(weights + (start << 3), 0, width << 3);
+  memory.fill(biases + (start << 3), 0, width << 3);
+  for (let sample = first; sample < first + count; sample++) {
+    for (let cell = start; cell < start + width; ) {
+      const group = cell / length, n = min(start + width, (group + 1) * length) - cell;
+      const row = statistics + ((sample * groups + group) << 4), at = sample * groups * length + cell;
+      const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n);
+      accumulateCells<A>(cells, beside, n, load<f64>(row), load<f64>(row, 8), weights + (cell << 3), biases + (cell << 3));
+      cell += n;
+    }
+  }
+}
+
+export function reduceF32Stretches(
+  x: usize, g: usize, partials: usize, first: usize, count: usize, length: usize, period: usize, perSet: usize, rows: usize,
+  statistics: usize, weight: usize,
+): void {
+  reduceStretches<f32>(x, g, partials, first, count, length, period, perSet, rows, statistics, weight);
+}
+
+export function reduceF64Stretches(
+  x: usize, g: usize, partials: usize, first: usize, count: usize, length: usize, period: usize, perSet: usize, rows: usize,
+  statistics: usize, weight: usize,
+): void {
+  reduceStretches<f64>(x, g, partials, first, count, length, period, perSet, rows, statistics, weight);
+}
+
+export function reduceF32Runs(
+  x: usize, g: usize, partials: usize, first: usize, count: usize, length: usize, period: usize, perSet: usize, rows: usize,
+  perSegment: usize, statistics: usize,
+): void {
+  reduceRuns<f32>(x, g, partials, first, count, length, period, perSet, rows, perSegment, statistics);
+}
+
+export function reduceF64Runs(
+  x: usize, g: usize, partials: usize, first: usize, count: usize, length: usize, period: usize, perSet: usize, rows: usize,
+  perSegment: usize, statistics: usize,
+): void {
+  reduceRuns<f64>(x, g, partials, first, count, length, period, perSet, rows, perSegment, statistics);
+}
+
+export function reduceF32Columns(
+  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize,
+): void {
+  reduceColumns<f32>(x, g, partials, rows, width, stride, means, columns);
+}
+
+export function reduceF64Columns(
+  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize,
+): void {
+  reduceColumns<f64>(x, g, partials, rows, width, stride, means, columns);
+}
+
+export function accumulateF32(
+  x: usize, g: usize, first: usize, count: usize, start: usize, width: usize, length: usize, groups: usize,
+  statistics: usize, weights: usize, biases: usize,
+): void {
+  accumulate<f32>(x, g, first, count, start, width, length, groups, statistics, weights, biases);
+}
+
+export function accumulateF64(
+  x: usize, g: usize, first: usize, count: usize, start: usize, width: usize, length: usize, groups: usize,
+  statistics: usize, weights: usize, biases: usize,
+): void {
+  accumulate<f64>(x, g, first, count, start, width, length, groups, statistics, weights, biases);
+}
