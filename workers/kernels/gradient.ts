@@ -1,8 +1,10 @@
 // The loops of the backward pass. With xhat = (x - mean) * rstd and gw = gradOutput * weight, a set's gradient is
 //   dx = rstd * (gw - avg(gw) - xhat * avg(gw * xhat)),  dweight = sum of gradOutput * xhat,  dbias = sum of gradOutput
-// (as torch's native_layer_norm_backward has it). Everything is float64 from the cells on, with one rounding of dx at the end.
+// (as torch's native_layer_norm_backward has it). dx is float64 from the cells on, with one rounding at the end. The sums of many float32
+// cells are float32 over short blocks, as in moments.ts: an error of theirs is one of an average, and small beside a cell's own terms.
+import { BLOCK, BLOCKS_FROM } from "./constants";
 import {
-  bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell, sumLanes,
+  bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell, sumLanes, widen,
 } from "./lanes";
 
 /** Sums over the cells since `startSums`: of g * w, and of g * w * (x - mean). */
@@ -77,9 +79,56 @@ export function gradientF64WeightedSums(x: usize, g: usize, n: usize, mean: f64,
   sums<f64, Weighted>(x, g, n, mean, weight);
 }
 
+/** Sums of the last `gradientF32Blocks`: of g, of g * (x - center), and of the latter's squares. */
+let blockGradients: f64 = 0;
+let blockProducts: f64 = 0;
+let blockSquares: f64 = 0;
+
+/** Sums over the whole blocks of n cells, by blocks in float32. Reads x and g. */
+export function gradientF32Blocks(x: usize, g: usize, n: usize, center: f32): void {
+  const m = pinF32(center, 0);
+  let s = f64x2.splat(0), p = s, q = s;
+  for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
+    let bs = f32x4.splat(0), bp = bs, bq = bs;
+    for (const stop = x + (BLOCK << 2); x < stop; x += 64, g += 64) {
+      const a = v128.load(g), b = v128.load(g, 16), c = v128.load(g, 32), d = v128.load(g, 48);
+      const e = f32x4.mul(a, f32x4.sub(v128.load(x), m));
+      const f = f32x4.mul(b, f32x4.sub(v128.load(x, 16), m));
+      const h = f32x4.mul(c, f32x4.sub(v128.load(x, 32), m));
+      const i = f32x4.mul(d, f32x4.sub(v128.load(x, 48), m));
+      bs = f32x4.add(bs, f32x4.add(f32x4.add(a, b), f32x4.add(c, d)));
+      bp = f32x4.add(bp, f32x4.add(f32x4.add(e, f), f32x4.add(h, i)));
+      bq = f32x4.add(bq, f32x4.add(f32x4.add(f32x4.mul(e, e), f32x4.mul(f, f)), f32x4.add(f32x4.mul(h, h), f32x4.mul(i, i))));
+    }
+    s = f64x2.add(s, widen(bs));
+    p = f64x2.add(p, widen(bp));
+    q = f64x2.add(q, widen(bq));
+  }
+  blockGradients = sumLanes(s);
+  blockProducts = sumLanes(p);
+  blockSquares = sumLanes(q);
+}
+
+/**
+ * Adds the sums over n float32 cells by blocks. False, and nothing added, where float32 might have lost digits: a product overflowed or
+ * came near its subnormals, or is NaN.
+ */
+function addBlocks(x: usize, g: usize, n: usize, mean: f64): bool {
+  const center = <f32>mean;
+  gradientF32Blocks(x, g, n, center);
+  const whole = n & ~(BLOCK - 1);
+  if (!(blockSquares < 1e37 && blockSquares > <f64>whole * 1e-24 && Math.abs(blockGradients) < 1e37)) return false;
+  // What of the mean float32 has no room for is taken off the sum.
+  gradients += blockGradients;
+  products += blockProducts - (mean - <f64>center) * blockGradients;
+  if (whole < n) gradientF32Sums(x + (whole << 2), g + (whole << 2), n - whole, mean);
+  return true;
+}
+
 /** Adds the sums over n cells; weight is NONE where all are 1. */
 @inline
 export function addSums<A>(x: usize, g: usize, n: usize, mean: f64, weight: usize): void {
+  if (sizeof<A>() == 4 && n >= BLOCKS_FROM && !weight && addBlocks(x, g, n, mean)) return;
   if (sizeof<A>() == 8) {
     if (weight) gradientF64WeightedSums(x, g, n, mean, weight);
     else gradientF64Sums(x, g, n, mean);
@@ -124,84 +173,94 @@ export function propagateRun<A>(x: usize, g: usize, y: usize, n: usize, mean: f6
   else propagateF32Run(x, g, y, n, mean, a, b, c);
 }
 
-// Whether `cells` also adds to the sums of the weights' and biases' gradients.
-type Silent = u8;
-type Sinking = u16;
-
-/** Adds g * (x - mean) * rstd and g to the float64 entries of two cells. */
 @inline
-function sink(g: v128, d: v128, rstd: v128, weights: usize, biases: usize): void {
-  v128.store(weights, f64x2.add(v128.load(weights), f64x2.mul(g, f64x2.mul(d, rstd))));
+function weightedCells<A>(x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64, weight: usize): void {
+  const m = pinF64(mean, 0), va = pinF64(a, 1), vb = pinF64(b, 2), vc = pinF64(c, 3);
+  const end = x + bytesOf<A>(n), step = sizeof<A>() << 2;
+  for (const stop = x + bytesOf<A>(n & ~3); x < stop; x += step, g += step, y += step, weight += 32) {
+    putPair0<A>(y, propagated(pair0<A>(x), f64x2.mul(pair0<A>(g), v128.load(weight)), m, va, vb, vc));
+    putPair1<A>(y, propagated(pair1<A>(x), f64x2.mul(pair1<A>(g), v128.load(weight, 16)), m, va, vb, vc));
+  }
+  for (; x < end; x += sizeof<A>(), g += sizeof<A>(), y += sizeof<A>(), weight += 8) {
+    storeCell<A>(y, loadCell<A>(g) * load<f64>(weight) * a + (loadCell<A>(x) - mean) * b + c);
+  }
+}
+
+/** y = g * weight[i] * a + (x - mean) * b + c over n cells. Two reads, one write; y may be x or g. */
+export function propagateF32Cells(x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64, weight: usize): void {
+  weightedCells<f32>(x, g, y, n, mean, a, b, c, weight);
+}
+
+/** As propagateF32Cells, where weight is NONE if all are 1. */
+@inline
+export function propagateCells<A>(
+  x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64, weight: usize,
+): void {
+  if (!weight) propagateRun<A>(x, g, y, n, mean, a, b, c);
+  else if (sizeof<A>() == 8) weightedCells<f64>(x, g, y, n, mean, a, b, c, weight);
+  else propagateF32Cells(x, g, y, n, mean, a, b, c, weight);
+}
+
+/** Adds g * xhat and g to the float64 entries of two cells. */
+@inline
+function sink(g: v128, xhat: v128, weights: usize, biases: usize): void {
+  v128.store(weights, f64x2.add(v128.load(weights), f64x2.mul(g, xhat)));
   v128.store(biases, f64x2.add(v128.load(biases), g));
 }
 
 @inline
-function cells<A, W, K>(
-  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, a: f64, b: f64, c: f64, weight: usize, weights: usize, biases: usize,
+function sinking<A, W>(
+  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, b: f64, c: f64, weight: usize, weights: usize, biases: usize,
 ): void {
-  const m = pinF64(mean, 0), va = pinF64(a, 1), vb = pinF64(b, 2), vc = pinF64(c, 3), r = pinF64(rstd, 4);
+  const m = pinF64(mean, 0), r = pinF64(rstd, 1), vb = pinF64(b, 2), vc = pinF64(c, 3);
   const end = x + bytesOf<A>(n), step = sizeof<A>() << 2;
-  for (const stop = x + bytesOf<A>(n & ~3); x < stop; x += step, g += step, y += step) {
+  for (const stop = x + bytesOf<A>(n & ~3); x < stop; x += step, g += step, y += step, weights += 32, biases += 32) {
     const g0 = pair0<A>(g), g1 = pair1<A>(g);
-    const d0 = f64x2.sub(pair0<A>(x), m), d1 = f64x2.sub(pair1<A>(x), m);
-    putPair0<A>(y, f64x2.add(f64x2.add(f64x2.mul(weighed<W>(g0, weight), va), f64x2.mul(d0, vb)), vc));
-    putPair1<A>(y, f64x2.add(f64x2.add(f64x2.mul(weighed<W>(g1, weight + 16), va), f64x2.mul(d1, vb)), vc));
+    const h0 = f64x2.mul(f64x2.sub(pair0<A>(x), m), r), h1 = f64x2.mul(f64x2.sub(pair1<A>(x), m), r);
+    putPair0<A>(y, f64x2.add(f64x2.add(f64x2.mul(weighed<W>(g0, weight), r), f64x2.mul(h0, vb)), vc));
+    putPair1<A>(y, f64x2.add(f64x2.add(f64x2.mul(weighed<W>(g1, weight + 16), r), f64x2.mul(h1, vb)), vc));
     if (sizeof<W>() == sizeof<Weighted>()) weight += 32;
-    if (sizeof<K>() == sizeof<Sinking>()) {
-      sink(g0, d0, r, weights, biases);
-      sink(g1, d1, r, weights + 16, biases + 16);
-      weights += 32;
-      biases += 32;
-    }
+    sink(g0, h0, weights, biases);
+    sink(g1, h1, weights + 16, biases + 16);
   }
-  for (; x < end; x += sizeof<A>(), g += sizeof<A>(), y += sizeof<A>()) {
-    const gradient = loadCell<A>(g), d = loadCell<A>(x) - mean;
+  for (; x < end; x += sizeof<A>(), g += sizeof<A>(), y += sizeof<A>(), weights += 8, biases += 8) {
+    const gradient = loadCell<A>(g), xhat = (loadCell<A>(x) - mean) * rstd;
     let gw = gradient;
     if (sizeof<W>() == sizeof<Weighted>()) {
       gw *= load<f64>(weight);
       weight += 8;
     }
-    storeCell<A>(y, gw * a + d * b + c);
-    if (sizeof<K>() == sizeof<Sinking>()) {
-      store<f64>(weights, load<f64>(weights) + gradient * (d * rstd));
-      store<f64>(biases, load<f64>(biases) + gradient);
-      weights += 8;
-      biases += 8;
-    }
+    storeCell<A>(y, gw * rstd + xhat * b + c);
+    store<f64>(weights, load<f64>(weights) + gradient * xhat);
+    store<f64>(biases, load<f64>(biases) + gradient);
   }
 }
 
-/** y = g * weight[i] * a + (x - mean) * b + c over n cells. Two reads, one write; y may be x or g. */
-@inline
-export function propagateCells<A>(
-  x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64, weight: usize,
-): void {
-  if (weight) cells<A, Weighted, Silent>(x, g, y, n, mean, 0, a, b, c, weight, 0, 0);
-  else propagateRun<A>(x, g, y, n, mean, a, b, c);
-}
-
 export function propagateF32Sinking(
-  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, a: f64, b: f64, c: f64, weights: usize, biases: usize,
+  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, b: f64, c: f64, weights: usize, biases: usize,
 ): void {
-  cells<f32, Unweighted, Sinking>(x, g, y, n, mean, rstd, a, b, c, 0, weights, biases);
+  sinking<f32, Unweighted>(x, g, y, n, mean, rstd, b, c, 0, weights, biases);
 }
 
 export function propagateF32WeightedSinking(
-  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, a: f64, b: f64, c: f64, weight: usize, weights: usize, biases: usize,
+  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, b: f64, c: f64, weight: usize, weights: usize, biases: usize,
 ): void {
-  cells<f32, Weighted, Sinking>(x, g, y, n, mean, rstd, a, b, c, weight, weights, biases);
+  sinking<f32, Weighted>(x, g, y, n, mean, rstd, b, c, weight, weights, biases);
 }
 
-/** As propagateCells, and the gradients of the cells' weights and biases are added to float64 entries. */
+/**
+ * y = g * weight[i] * rstd + xhat * b + c over n cells, xhat = (x - mean) * rstd, and g * xhat and g are added to float64 entries, the
+ * gradients of the cells' weights and biases. weight is NONE where all are 1. Two reads, one write; y may be x or g.
+ */
 @inline
 export function propagateSinking<A>(
-  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, a: f64, b: f64, c: f64, weight: usize, weights: usize, biases: usize,
+  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, b: f64, c: f64, weight: usize, weights: usize, biases: usize,
 ): void {
   if (sizeof<A>() == 8) {
-    if (weight) cells<f64, Weighted, Sinking>(x, g, y, n, mean, rstd, a, b, c, weight, weights, biases);
-    else cells<f64, Unweighted, Sinking>(x, g, y, n, mean, rstd, a, b, c, 0, weights, biases);
-  } else if (weight) propagateF32WeightedSinking(x, g, y, n, mean, rstd, a, b, c, weight, weights, biases);
-  else propagateF32Sinking(x, g, y, n, mean, rstd, a, b, c, weights, biases);
+    if (weight) sinking<f64, Weighted>(x, g, y, n, mean, rstd, b, c, weight, weights, biases);
+    else sinking<f64, Unweighted>(x, g, y, n, mean, rstd, b, c, 0, weights, biases);
+  } else if (weight) propagateF32WeightedSinking(x, g, y, n, mean, rstd, b, c, weight, weights, biases);
+  else propagateF32Sinking(x, g, y, n, mean, rstd, b, c, weights, biases);
 }
 
 /** The gradients of n cells' weights and biases, added to float64 entries. Reads x and g. */
@@ -210,7 +269,7 @@ export function accumulateCells<A>(x: usize, g: usize, n: usize, mean: f64, rstd
   const m = pinF64(mean, 0), r = pinF64(rstd, 1);
   const end = x + bytesOf<A>(n), step = sizeof<A>() << 1;
   for (const stop = x + bytesOf<A>(n & ~1); x < stop; x += step, g += step, weights += 16, biases += 16) {
-    sink(pair0<A>(g), f64x2.sub(pair0<A>(x), m), r, weights, biases);
+    sink(pair0<A>(g), f64x2.mul(f64x2.sub(pair0<A>(x), m), r), weights, biases);
   }
   if (x < end) {
     const gradient = loadCell<A>(g);

@@ -15,10 +15,12 @@ export {
   applyF32Cells, applyF32Columns, applyF32Plain, applyF32Run, applyF32Runs, applyF32SetCells,
   applyF64Cells, applyF64Columns, applyF64Run, applyF64Runs, applyF64SetCells,
 } from "./apply";
-export { doubleF32Run, fuseF32Cells, fuseF32Plain, fuseF32Run, normalizeF32Sets, normalizeF64Sets } from "./normalize";
+export {
+  doubleF32Run, fuseF32Cells, fuseF32Plain, fuseF32Run, fuseF64Cells, fuseF64Plain, fuseF64Run, normalizeF32Sets, normalizeF64Sets,
+} from "./normalize";
 export {
   gradientF32Sums, gradientF32WeightedSums, gradientF64Sums, gradientF64WeightedSums,
-  propagateF32Run, propagateF32Sinking, propagateF32WeightedSinking, propagateF64Run,
+  gradientF32Blocks, propagateF32Cells, propagateF32Run, propagateF32Sinking, propagateF32WeightedSinking, propagateF64Run,
 } from "./gradient";
 export {
   accumulateF32, accumulateF64, reduceF32Columns, reduceF32Runs, reduceF32Stretches,

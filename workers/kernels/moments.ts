@@ -195,11 +195,19 @@ function nearMean(n: f64): bool {
   return 4 * offset <= squares - offset;
 }
 
-/** Moments of n consecutive float64 cells, 1 <= n <= SEGMENT. One read, or two where the first cell is far from the mean. */
-function momentsF64Segment(x: usize, n: usize): void {
-  let pivot = pivotFrom(load<f64>(x));
-  setSums(0, 0);
-  sumsF64Exact(x, n, pivot);
+/** Adds the last n < 8 cells of a segment to the sums, as sumsF64Exact does it. */
+export function addTailF64(x: usize, n: usize, pivot: f64): void {
+  let s: f64 = sum, q: f64 = squares;
+  for (const end = x + (n << 3); x < end; x += 8) {
+    const d = load<f64>(x) - pivot;
+    s += d;
+    q += d * d;
+  }
+  setSums(s, q);
+}
+
+/** Ends a segment of float64 cells whose sums about `pivot` are there: once more from the mean, where the pivot was far from it. */
+export function finishF64(x: usize, n: usize, pivot: f64): void {
   if (centred && !nearMean(<f64>n)) {
     const better = pivot + sum / <f64>n;
     if (better - better == 0) {
@@ -209,6 +217,14 @@ function momentsF64Segment(x: usize, n: usize): void {
     }
   }
   finish(<f64>n, pivot);
+}
+
+/** Moments of n consecutive float64 cells, 1 <= n <= SEGMENT. One read, or two where the first cell is far from the mean. */
+function momentsF64Segment(x: usize, n: usize): void {
+  const pivot = pivotFrom(load<f64>(x));
+  setSums(0, 0);
+  sumsF64Exact(x, n, pivot);
+  finishF64(x, n, pivot);
 }
 
 /** Moments of one segment: n consecutive cells, 1 <= n <= SEGMENT, aligned to their size. One read. */

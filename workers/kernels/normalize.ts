@@ -7,7 +7,7 @@ import { finished, inputAt, loaded, outputAt, staged, target } from "./cells";
 import { BLOCK, BLOCKS_FROM, SEGMENT } from "./constants";
 import { bytesOf, pinF32, pinF64, sumLanes, widen } from "./lanes";
 import { endMerge, mergeSegment, momentsSet, startMerge } from "./merge";
-import { finishBlocks, m2, mean, momentsSegment, pivotF32, setCentred, squaresOfFour, sumOfFour } from "./moments";
+import { addTailF64, finishBlocks, finishF64, m2, mean, momentsSegment, pivotF32, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour } from "./moments";
 
 // What fuse<AFFINE> applies: y = (x - mean) * scale, that + shift, or weight and bias of each cell with `scale` as rstd.
 type Plain = u8;
@@ -123,12 +123,92 @@ function normalizeSets<A>(
   }
 }
 
+/** As fuse, of float64 cells, whose sums are exact ones. n <= SEGMENT. */
+@inline
+function fuseExact<AFFINE>(
+  x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize,
+): void {
+  const start = next;
+  const pivot = pivotFrom(load<f64>(next));
+  const m = pinF64(center, 0), a = pinF64(scale, 1), b = pinF64(shift, 2), p = pinF64(pivot, 3);
+  let s0 = f64x2.splat(0), s1 = s0, s2 = s0, s3 = s0;
+  let q0 = s0, q1 = s0, q2 = s0, q3 = s0;
+  for (const stop = x + ((n & ~7) << 3); x < stop; x += 64, y += 64, next += 64) {
+    const c = f64x2.sub(v128.load(next), p);
+    const d = f64x2.sub(v128.load(next, 16), p);
+    const e = f64x2.sub(v128.load(next, 32), p);
+    const f = f64x2.sub(v128.load(next, 48), p);
+    s0 = f64x2.add(s0, c);
+    s1 = f64x2.add(s1, d);
+    s2 = f64x2.add(s2, e);
+    s3 = f64x2.add(s3, f);
+    q0 = f64x2.add(q0, f64x2.mul(c, c));
+    q1 = f64x2.add(q1, f64x2.mul(d, d));
+    q2 = f64x2.add(q2, f64x2.mul(e, e));
+    q3 = f64x2.add(q3, f64x2.mul(f, f));
+    if (sizeof<AFFINE>() == sizeof<Cells>()) {
+      applyEightCells<f64>(x, y, m, a, weight, bias);
+      weight += 64;
+      bias += 64;
+    } else if (sizeof<AFFINE>() == sizeof<Plain>()) applyEightPlain<f64>(x, y, m, a);
+    else applyEight<f64>(x, y, m, a, b);
+  }
+  const tail = n & 7;
+  if (tail) {
+    if (sizeof<AFFINE>() == sizeof<Cells>()) applyCells<f64>(x, y, tail, center, scale, weight, bias);
+    else applyRun<f64>(x, y, tail, center, scale, shift);
+  }
+  setSums(sumLanes(f64x2.add(f64x2.add(s0, s1), f64x2.add(s2, s3))), sumLanes(f64x2.add(f64x2.add(q0, q1), f64x2.add(q2, q3))));
+  addTailF64(next, tail, pivot);
+  finishF64(start, n, pivot);
+}
+
+export function fuseF64Plain(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64): void {
+  fuseExact<Plain>(x, y, next, n, center, scale, 0, 0, 0);
+}
+
+export function fuseF64Run(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64): void {
+  fuseExact<Shifted>(x, y, next, n, center, scale, shift, 0, 0);
+}
+
+export function fuseF64Cells(
+  x: usize, y: usize, next: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize,
+): void {
+  fuseExact<Cells>(x, y, next, n, center, rstd, 0, weight, bias);
+}
+
 /** As normalizeF32Sets, of float64 cells. */
 export function normalizeF64Sets(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
   weight: usize, bias: usize, eps: f64, moments: usize, centred: bool,
 ): void {
-  normalizeSets<f64>(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
+  const perCell = weight != 0 && run == 1 && length > 1;
+  const perSet = weight == 0 || run == length;
+  if (length < 8 || length > SEGMENT || !(perCell || perSet)) {
+    normalizeSets<f64>(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
+    return;
+  }
+  setCentred(centred);
+  const bytes = length << 3, entries = length / run;
+  x += first * bytes;
+  y += first * bytes;
+  momentsSegment<f64>(x, length);
+  for (let set = first, end = first + count; set < end; set++, x += bytes, y += bytes) {
+    if (moments) {
+      store<f64>(moments + (set << 4), mean);
+      store<f64>(moments + (set << 4), m2, 8);
+    }
+    const center = mean, rstd = 1 / Math.sqrt(m2 / <f64>length + eps);
+    const affine = weight + (((set % groups) * entries) << 3), shifts = bias + (affine - weight);
+    const scale = perSet && weight ? rstd * load<f64>(affine) : rstd;
+    const shift = perSet && weight ? load<f64>(shifts) : 0;
+    if (set + 1 == end) {
+      if (perCell) applyCells<f64>(x, y, length, center, rstd, affine, shifts);
+      else applyRun<f64>(x, y, length, center, scale, shift);
+    } else if (perCell) fuseF64Cells(x, y, x + bytes, length, center, rstd, affine, shifts);
+    else if (shift == 0) fuseF64Plain(x, y, x + bytes, length, center, scale);
+    else fuseF64Run(x, y, x + bytes, length, center, scale, shift);
+  }
 }
 
 /**

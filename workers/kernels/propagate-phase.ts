@@ -141,7 +141,7 @@ function differentiate<A>(
         total = gradients;
         totalProducts = products;
       }
-      const b = -rstd * rstd * rstd * (totalProducts / count64);
+      const bHat = -rstd * rstd * (totalProducts / count64), b = bHat * rstd;
       const c = centred ? -rstd * (total / count64) : 0;
       for (let start: usize = 0; start < length; start += part) {
         const n = min(part, length - start), to = outputAt(y, base + start);
@@ -154,7 +154,7 @@ function differentiate<A>(
           const weights = weight ? weight + ((entry + start) << 3) : 0;
           if (partials) {
             const sinkAt = sinks + ((entry + start) << 3);
-            propagateSinking<A>(cells, beside, results, n, center, rstd, rstd, b, c, weights, sinkAt, sinkAt + (width << 3));
+            propagateSinking<A>(cells, beside, results, n, center, rstd, bHat, c, weights, sinkAt, sinkAt + (width << 3));
           } else propagateCells<A>(cells, beside, results, n, center, rstd, b, c, weights);
         } else {
           for (let done: usize = 0; done < n; ) {
