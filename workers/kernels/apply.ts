@@ -2,7 +2,7 @@
 // y is within half an ulp of the true result for the mean and deviation used, with any weight and bias.
 //
 // Each function has the fused form of normalize.ts beside it; both write the same operations, so the same bits.
-import { finished, inputAt, loaded, outputAt, target } from "./cells";
+import { finished, inputAt, loaded, outputAt, staged, target } from "./cells";
 import { SEGMENT } from "./constants";
 import {
   bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
@@ -212,13 +212,44 @@ function columnsOf<A>(x: usize, y: usize, n: usize, means: usize, scales: usize,
   }
 }
 
+/** columnsOf for two rows at once, the second `step` bytes after the first: what is looked up serves both. */
+@inline
+function twoRowsOf<A>(x: usize, y: usize, n: usize, step: usize, means: usize, scales: usize, shifts: usize): void {
+  const even = n & ~3;
+  for (const stop = x + bytesOf<A>(even); x < stop; means += 32, scales += 32, shifts += 32) {
+    const m = v128.load(means), a = v128.load(scales), b = v128.load(shifts);
+    const m2 = v128.load(means, 16), a2 = v128.load(scales, 16), b2 = v128.load(shifts, 16);
+    const below = x + step, to = y + step;
+    putPair0<A>(y, applied(pair0<A>(x), m, a, b));
+    putPair1<A>(y, applied(pair1<A>(x), m2, a2, b2));
+    putPair0<A>(to, applied(pair0<A>(below), m, a, b));
+    putPair1<A>(to, applied(pair1<A>(below), m2, a2, b2));
+    x += sizeof<A>() << 2;
+    y += sizeof<A>() << 2;
+  }
+  if (even < n) {
+    columnsOf<A>(x, y, n - even, means, scales, shifts);
+    columnsOf<A>(x + step, y + step, n - even, means, scales, shifts);
+  }
+}
+
+export function applyF32TwoRows(x: usize, y: usize, n: usize, step: usize, means: usize, scales: usize, shifts: usize): void {
+  twoRowsOf<f32>(x, y, n, step, means, scales, shifts);
+}
+
 @inline
 function applyColumns<A>(
   x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
 ): void {
-  const bytes = width << 3;
-  for (let row = first; row < first + count; row++) {
+  const bytes = width << 3, end = first + count;
+  for (let row = first; row < end; row++) {
     const means = table + (row / rows) * 3 * bytes;
+    if (sizeof<A>() == 4 && !staged() && row + 1 < end && (row + 1) % rows != 0) {
+      const at = (row * width) << 2;
+      applyF32TwoRows(x + at, y + at, width, width << 2, means, means + bytes, means + 2 * bytes);
+      row++;
+      continue;
+    }
     for (let start: usize = 0; start < width; start += SEGMENT) {
       const n = min(SEGMENT, width - start), at = row * width + start, mean = means + (start << 3);
       const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);

@@ -12,7 +12,7 @@ export const FLOAT16: i32 = 2;
 export const BFLOAT16: i32 = 3;
 export const UINT8: i32 = 4;
 
-let stored: i32 = 0;
+export let stored: i32 = 0;
 let stage: usize = 0;
 /** log2 of the bytes of an input's and of a result's cell. */
 let inputShift: usize = 2;
@@ -50,10 +50,16 @@ export function loaded(x: usize, n: usize): usize {
   return stored < FLOAT16 ? x : toStage(x, stage, n);
 }
 
+/** The address of the stage's second half. */
+@inline
+export function beside(): usize {
+  return stage + (SEGMENT << 2);
+}
+
 /** As `loaded`, of a second input beside the first. */
 @inline
 export function loadedBeside(g: usize, n: usize): usize {
-  return stored < FLOAT16 ? g : toStage(g, stage + (SEGMENT << 2), n);
+  return stored < FLOAT16 ? g : toStage(g, beside(), n);
 }
 
 /** `rows` rows of `width` cells, `stride` cells apart, `rows` * `width` <= SEGMENT, as rows that lie side by side in the stage. */
@@ -64,9 +70,8 @@ export function loadedRows(x: usize, rows: usize, width: usize, stride: usize): 
 
 /** As `loadedRows`, of a second input beside the first. */
 export function loadedRowsBeside(g: usize, rows: usize, width: usize, stride: usize): usize {
-  const beside = stage + (SEGMENT << 2);
-  for (let row: usize = 0; row < rows; row++) toStage(inputAt(g, row * stride), beside + ((row * width) << 2), width);
-  return beside;
+  for (let row: usize = 0; row < rows; row++) toStage(inputAt(g, row * stride), beside() + ((row * width) << 2), width);
+  return beside();
 }
 
 /** Where the results for cells that `loaded` gave are to be written: y itself, or over them in the stage. */

@@ -8,5 +8,7 @@ export const BLOCK: usize = 64;
 export const BLOCKS_FROM: usize = 256;
 /** Runs at least this long get moments of their own, merged; shorter ones share a pivot. */
 export const LONG_RUN: usize = 1024;
-/** Rows taken in one sweep over the columns: their sums stay in registers for that many loads. */
-export const SWEEP: usize = 8;
+/** Rows taken in one sweep over the columns: their sums stay in registers for that many loads, and in float32 are widened after them. */
+export const SWEEP: usize = 16;
+/** Rows that a column's pivot is the mean of, from all over the segment: neighbours in space are alike. */
+export const PIVOT_ROWS: usize = 32;

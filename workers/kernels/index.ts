@@ -8,11 +8,10 @@
 export { setScratch } from "./lanes";
 export { setCells } from "./cells";
 export { pivotF32, sumsF32Blocks, sumsF32Exact, sumsF64Exact } from "./moments";
+export { momentsF32Runs, momentsF32Sets, momentsF64Runs, momentsF64Sets } from "./moments-phase";
+export { exactF32Columns, momentsF32Columns, momentsF64Columns, sweepF32Columns } from "./moments-columns";
 export {
-  momentsF32Columns, momentsF32Runs, momentsF32Sets, momentsF64Columns, momentsF64Runs, momentsF64Sets,
-} from "./moments-phase";
-export {
-  applyF32Cells, applyF32Columns, applyF32Plain, applyF32Run, applyF32Runs, applyF32SetCells,
+  applyF32Cells, applyF32Columns, applyF32Plain, applyF32Run, applyF32Runs, applyF32SetCells, applyF32TwoRows,
   applyF64Cells, applyF64Columns, applyF64Run, applyF64Runs, applyF64SetCells,
 } from "./apply";
 export {
@@ -31,3 +30,6 @@ export {
   propagateF64Columns, propagateF64Runs, propagateF64SetCells,
 } from "./propagate-phase";
 export { respondF32, respondF64 } from "./response";
+export {
+  applyBF16, applyBF16Cells, applyF16, applyF16Cells, sumsBF16, sumsF16,
+} from "./halves";

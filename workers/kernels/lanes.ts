@@ -25,6 +25,13 @@ export function pinF32(value: f32, slot: usize): v128 {
   return v128.load32_splat(scratch + (slot << 3));
 }
 
+/** A mask in each of four lanes. Constants other than 0 are built anew in every turn of a loop too, from four instructions. */
+@inline
+export function pinU32(value: u32, slot: usize): v128 {
+  store<u32>(scratch + (slot << 3), value);
+  return v128.load32_splat(scratch + (slot << 3));
+}
+
 /** Bytes of `cells` cells. */
 @inline
 export function bytesOf<A>(cells: usize): usize {

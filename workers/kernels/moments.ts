@@ -17,7 +17,7 @@ import { bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, sumLanes
 export let mean: f64 = 0;
 export let m2: f64 = 0;
 let sum: f64 = 0;
-let squares: f64 = 0;
+export let squares: f64 = 0;
 
 /** Whether deviations are taken from the mean. If not (RMSNorm) the mean counts as 0, so M2 is the sum of squares. */
 let centred: bool = true;
@@ -123,7 +123,7 @@ export function pivotF32(x: usize): f32 {
  * hold their digits), no square overflowed float32, and squares are far from its subnormals. NaN fails each.
  */
 @inline
-function wellConditioned(n: f64): bool {
+export function wellConditioned(n: f64): bool {
   const offset = centred ? (sum * sum) / n : 0;
   return 4 * offset <= squares - offset && squares < 1e37 && squares > n * 1e-24;
 }

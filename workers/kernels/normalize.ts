@@ -3,8 +3,9 @@
 // A core hides the latency of memory only behind work that is close by. So the moments of set s + 1 are summed in the loop
 // that applies set s: loads that miss (s + 1) and stores that miss (s) overlap, and s itself is read from the cache.
 import { applyCells, applyEight, applyEightCells, applyEightPlain, applyF32Cells, applyF32Run, applyRun } from "./apply";
-import { finished, inputAt, loaded, outputAt, staged, target } from "./cells";
+import { BFLOAT16, FLOAT16, finished, inputAt, loaded, outputAt, staged, stored, target } from "./cells";
 import { BLOCK, BLOCKS_FROM, SEGMENT } from "./constants";
+import { normalizeHalves, takesHalves } from "./halves";
 import { bytesOf, pinF32, pinF64, sumLanes, widen } from "./lanes";
 import { endMerge, mergeSegment, momentsSet, startMerge } from "./merge";
 import { addTailF64, finishBlocks, finishF64, m2, mean, momentsSegment, pivotF32, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour } from "./moments";
@@ -220,6 +221,12 @@ export function normalizeF32Sets(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
   weight: usize, bias: usize, eps: f64, moments: usize, centred: bool,
 ): void {
+  if (stored == FLOAT16 || stored == BFLOAT16) {
+    if (takesHalves(length, groups, run, weight)) {
+      normalizeHalves(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
+      return;
+    }
+  }
   if (staged()) {
     normalizeSets<f32>(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
     return;

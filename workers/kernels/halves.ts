@@ -1,0 +1,272 @@
+// Phase `normalize` for float16 and bfloat16: the same moments as of the cells widened to float32, summed while they are
+// widened, and applied in float32, whose 24 bits leave the 11 or 8 of the result half an ulp and a little. Rows for which that is
+// not safe (NaN, Infinity, scales near the ends of float32) go through the stage, as every other phase of halves does.
+//
+// float16 is computed on as float32 of the same bits, 13 further left: that is the number times 2^-112. Linear arithmetic does
+// not mind, subnormals of the one are subnormals of the other, and only squares need the factor back.
+import { applyCells, applyRun } from "./apply";
+import { beside, FLOAT16, finished, inputAt, loaded, outputAt, stored, target } from "./cells";
+import { BLOCK, BLOCKS_FROM, SEGMENT } from "./constants";
+import { pinF32, pinU32, sumLanes, widen } from "./lanes";
+import {
+  finish, m2, mean, momentsF32Segment, pivotF32, setCentred, setSums, squaresOfFour, sumOfFour, sumsF32Exact, squares, wellConditioned,
+} from "./moments";
+
+// In this file a type parameter H says how a cell is stored: u16 is float16, i16 is bfloat16.
+
+const TWO_112: u32 = 0x77800000;
+const TWO_MINUS_112: f64 = 1.925929944387236e-34;
+
+/** Sign, and where float16's exponent and digits come to lie. */
+const WIDE_MASK: u32 = 0x8fffe000;
+
+/** The four cells at x as float32: bfloat16 itself, float16 times 2^-112. `mask` is WIDE_MASK. */
+@inline
+function four<H>(x: usize, mask: v128): v128 {
+  if (isSigned<H>()) return i32x4.shl(v128.load_ext<u16>(x), 16);
+  return v128.and(i32x4.shl(v128.load_ext<i16>(x), 13), mask);
+}
+
+/** What `four` gives, as the numbers themselves. */
+@inline
+function unscaled<H>(cells: v128, factor: v128): v128 {
+  return isSigned<H>() ? cells : f32x4.mul(cells, factor);
+}
+
+// Rounding to the nearest, ties to even: half an ulp less one bit is added, and one more where the last digit that stays is odd.
+
+/** Four results as bfloat16 in the low half of each lane. None is NaN. */
+@inline
+function roundedB(v: v128, one: v128, half: v128): v128 {
+  return i32x4.shr_u(i32x4.add(v, i32x4.add(v128.and(i32x4.shr_u(v, 16), one), half)), 16);
+}
+
+/** Four results times 2^-112 as float16 in the low half of each lane, without sign. None is NaN; from 65520 on Infinity. */
+@inline
+function roundedF(v: v128, magnitude: v128, infinity: v128, one: v128, half: v128): v128 {
+  const bits = i32x4.min_s(v128.and(v, magnitude), infinity);
+  return i32x4.shr_u(i32x4.add(bits, i32x4.add(v128.and(i32x4.shr_u(bits, 13), one), half)), 13);
+}
+
+// What a function of a type parameter C applies: one scale and shift, or a float32 weight and bias of each cell too.
+type One = u8;
+type Each = u16;
+
+@inline
+function packed<H>(low: v128, high: v128, one: v128, half: v128, magnitude: v128, infinity: v128, sign: v128): v128 {
+  if (isSigned<H>()) return i16x8.narrow_i32x4_u(roundedB(low, one, half), roundedB(high, one, half));
+  const numbers = i16x8.narrow_i32x4_u(
+    roundedF(low, magnitude, infinity, one, half), roundedF(high, magnitude, infinity, one, half),
+  );
+  return v128.or(numbers, v128.and(i16x8.narrow_i32x4_s(i32x4.shr_s(low, 16), i32x4.shr_s(high, 16)), sign));
+}
+
+/** Eight cells of `apply`. */
+@inline
+function applyEight<H, C>(
+  x: usize, y: usize, m: v128, a: v128, b: v128, weight: usize, bias: usize,
+  mask: v128, one: v128, half: v128, magnitude: v128, infinity: v128, sign: v128,
+): void {
+  let low = f32x4.add(f32x4.mul(f32x4.sub(four<H>(x, mask), m), a), b);
+  let high = f32x4.add(f32x4.mul(f32x4.sub(four<H>(x + 8, mask), m), a), b);
+  if (sizeof<C>() == sizeof<Each>()) {
+    low = f32x4.add(f32x4.mul(low, v128.load(weight)), v128.load(bias));
+    high = f32x4.add(f32x4.mul(high, v128.load(weight, 16)), v128.load(bias, 16));
+  }
+  v128.store(y, packed<H>(low, high, one, half, magnitude, infinity, sign));
+}
+
+/**
+ * y = ((x - high) - low) * scale + shift over n cells, a multiple of 8; with Each that times weight[i] plus bias[i]. In whole blocks of
+ * `next`, if it is not NONE, as many cells are summed meanwhile about `pivot`, so that their cache misses overlap with the arithmetic here.
+ */
+@inline
+function apply<H, C>(
+  x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize, next: usize, pivot: f32,
+): void {
+  const unit: f64 = isSigned<H>() ? 1 : TWO_MINUS_112;
+  const nearest = <f32>center;
+  const m = pinF32(<f32>(<f64>nearest * unit), 0), a = pinF32(<f32>scale, 1);
+  const b = pinF32(<f32>((shift - (center - <f64>nearest) * scale) * unit), 2);
+  const mask = pinU32(WIDE_MASK, 3), one = pinU32(1, 4), half = pinU32(isSigned<H>() ? 0x7fff : 0x0fff, 5);
+  const magnitude = pinU32(0x7fffffff, 6), infinity = pinU32(0x0f800000, 7), sign = pinU32(0x80008000, 8);
+  if (next) {
+    const p = pinF32(pivot, 9), factor = pinU32(TWO_112, 10);
+    let total = f64x2.splat(0), totalSquares = f64x2.splat(0);
+    for (const end = x + ((n & ~(BLOCK - 1)) << 1); x < end; ) {
+      let s = f32x4.splat(0), q = s;
+      for (const stop = x + (BLOCK << 1); x < stop; x += 32, y += 32, next += 32) {
+        const c = f32x4.sub(unscaled<H>(four<H>(next, mask), factor), p);
+        const d = f32x4.sub(unscaled<H>(four<H>(next + 8, mask), factor), p);
+        const e = f32x4.sub(unscaled<H>(four<H>(next + 16, mask), factor), p);
+        const f = f32x4.sub(unscaled<H>(four<H>(next + 24, mask), factor), p);
+        s = f32x4.add(s, sumOfFour(c, d, e, f));
+        q = f32x4.add(q, squaresOfFour(c, d, e, f));
+        applyEight<H, C>(x, y, m, a, b, weight, bias, mask, one, half, magnitude, infinity, sign);
+        applyEight<H, C>(x + 16, y + 16, m, a, b, weight + 32, bias + 32, mask, one, half, magnitude, infinity, sign);
+        if (sizeof<C>() == sizeof<Each>()) {
+          weight += 64;
+          bias += 64;
+        }
+      }
+      total = f64x2.add(total, widen(s));
+      totalSquares = f64x2.add(totalSquares, widen(q));
+    }
+    setSums(sumLanes(total), sumLanes(totalSquares));
+    n &= BLOCK - 1;
+  }
+  for (const end = x + (n << 1); x < end; x += 16, y += 16) {
+    applyEight<H, C>(x, y, m, a, b, weight, bias, mask, one, half, magnitude, infinity, sign);
+    if (sizeof<C>() == sizeof<Each>()) {
+      weight += 32;
+      bias += 32;
+    }
+  }
+}
+
+export function applyF16(x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, next: usize, pivot: f32): void {
+  apply<u16, One>(x, y, n, center, scale, shift, 0, 0, next, pivot);
+}
+
+export function applyBF16(x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, next: usize, pivot: f32): void {
+  apply<i16, One>(x, y, n, center, scale, shift, 0, 0, next, pivot);
+}
+
+export function applyF16Cells(
+  x: usize, y: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize, next: usize, pivot: f32,
+): void {
+  apply<u16, Each>(x, y, n, center, rstd, 0, weight, bias, next, pivot);
+}
+
+export function applyBF16Cells(
+  x: usize, y: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize, next: usize, pivot: f32,
+): void {
+  apply<i16, Each>(x, y, n, center, rstd, 0, weight, bias, next, pivot);
+}
+
+/** The whole blocks of n cells summed, as sumsF32Blocks sums them. */
+@inline
+function sums<H>(x: usize, n: usize, pivot: f32): void {
+  const p = pinF32(pivot, 0), mask = pinU32(WIDE_MASK, 1), factor = pinU32(TWO_112, 2);
+  let total = f64x2.splat(0), totalSquares = f64x2.splat(0);
+  for (const end = x + ((n & ~(BLOCK - 1)) << 1); x < end; ) {
+    let s = f32x4.splat(0), q = s;
+    for (const stop = x + (BLOCK << 1); x < stop; x += 32) {
+      const c = f32x4.sub(unscaled<H>(four<H>(x, mask), factor), p);
+      const d = f32x4.sub(unscaled<H>(four<H>(x + 8, mask), factor), p);
+      const e = f32x4.sub(unscaled<H>(four<H>(x + 16, mask), factor), p);
+      const f = f32x4.sub(unscaled<H>(four<H>(x + 24, mask), factor), p);
+      s = f32x4.add(s, sumOfFour(c, d, e, f));
+      q = f32x4.add(q, squaresOfFour(c, d, e, f));
+    }
+    total = f64x2.add(total, widen(s));
+    totalSquares = f64x2.add(totalSquares, widen(q));
+  }
+  setSums(sumLanes(total), sumLanes(totalSquares));
+}
+
+export function sumsF16(x: usize, n: usize, pivot: f32): void {
+  sums<u16>(x, n, pivot);
+}
+
+export function sumsBF16(x: usize, n: usize, pivot: f32): void {
+  sums<i16>(x, n, pivot);
+}
+
+/** Whether some of n float16 cells are Infinity or NaN. */
+function anySpecialF16(x: usize, n: usize): bool {
+  for (const end = x + (n << 1); x < end; x += 2) if ((load<u16>(x) & 0x7c00) == 0x7c00) return true;
+  return false;
+}
+
+/**
+ * Ends a segment whose blocks are summed about `pivot`: moments as momentsF32Segment has them. False where a cell is not finite. As float32
+ * with another exponent such a float16 is 2^16 or more: where the squares are too small for one, none has to be looked for.
+ */
+function finishHalves(x: usize, n: usize, pivot: f32, isF16: bool): bool {
+  const tail = n & (BLOCK - 1);
+  if (tail) sumsF32Exact(loaded(x + ((n - tail) << 1), tail), tail, <f64>pivot);
+  const least: f64 = 65000 - Math.abs(<f64>pivot);
+  const finite = isF16 ? (least > 0 && squares < least * least) || !anySpecialF16(x, n) : squares - squares == 0;
+  if (finite && wellConditioned(<f64>n)) finish(<f64>n, <f64>pivot);
+  else momentsF32Segment(loaded(x, n), n);
+  return finite;
+}
+
+/** Whether normalizeHalves takes sets of this kind; the others are staged. */
+export function takesHalves(length: usize, groups: usize, run: usize, weight: usize): bool {
+  if (length < BLOCKS_FROM || length > SEGMENT) return false;
+  if (weight == 0 || run == length) return true;
+  // A weight and a bias for each cell, as float32, share the half of the stage that forward phases do not need.
+  return run == 1 && groups == 1 && length <= SEGMENT / 2;
+}
+
+/** Whether float32 holds this factor, and its product with a deviation, with all digits. NaN fails. */
+@inline
+function isModerate(factor: f64): bool {
+  const size = Math.abs(factor);
+  return size < 1e30 && (size > 1e-30 || size == 0);
+}
+
+/** normalizeF32Sets of float16 or bfloat16 cells, where takesHalves. */
+export function normalizeHalves(
+  x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
+  weight: usize, bias: usize, eps: f64, momentsAt: usize, centred: bool,
+): void {
+  setCentred(centred);
+  const isF16 = stored == FLOAT16;
+  const byCell = weight != 0 && run < length;
+  const weights = beside(), biases = weights + (length << 2);
+  let moderate = true;
+  if (byCell) {
+    for (let i: usize = 0; i < length; i++) {
+      const w = load<f64>(weight + (i << 3)), b = load<f64>(bias + (i << 3));
+      store<f32>(weights + (i << 2), <f32>w);
+      // In float16's arithmetic every term is times 2^-112.
+      store<f32>(biases + (i << 2), <f32>(isF16 ? b * TWO_MINUS_112 : b));
+      moderate = moderate && isModerate(w) && isModerate(b);
+    }
+  }
+  const whole = length & ~7;
+  const step = length << 1;
+  let at = inputAt(x, first * length), pivot = pivotF32(loaded(at, 32));
+  if (isF16) sumsF16(at, length, pivot);
+  else sumsBF16(at, length, pivot);
+  for (let set = first, end = first + count; set < end; set++, at += step) {
+    const finite = finishHalves(at, length, pivot, isF16);
+    if (momentsAt) {
+      store<f64>(momentsAt + (set << 4), mean);
+      store<f64>(momentsAt + (set << 4), m2, 8);
+    }
+    const to = outputAt(y, set * length);
+    const center = mean, rstd = 1 / Math.sqrt(m2 / <f64>length + eps);
+    const bySet = weight != 0 && !byCell;
+    const scale = bySet ? rstd * load<f64>(weight + ((set % groups) << 3)) : rstd;
+    const shift = bySet ? load<f64>(bias + ((set % groups) << 3)) : 0;
+    const next = set + 1 < end ? at + step : 0;
+    if (next) pivot = pivotF32(loaded(next, 32));
+    if (!finite || !moderate || !isModerate(rstd) || !isModerate(scale) || !isModerate(shift)) {
+      applyStaged(at, to, length, center, scale, shift, byCell ? weight : 0, bias);
+      if (next && isF16) sumsF16(next, length, pivot);
+      else if (next) sumsBF16(next, length, pivot);
+      continue;
+    }
+    if (whole < length) {
+      const rest = whole << 1, entry = whole << 3;
+      applyStaged(at + rest, to + rest, length - whole, center, scale, shift, byCell ? weight + entry : 0, bias + entry);
+    }
+    if (isF16) {
+      if (byCell) applyF16Cells(at, to, whole, center, rstd, weights, biases, next, pivot);
+      else applyF16(at, to, whole, center, scale, shift, next, pivot);
+    } else if (byCell) applyBF16Cells(at, to, whole, center, rstd, weights, biases, next, pivot);
+    else applyBF16(at, to, whole, center, scale, shift, next, pivot);
+  }
+}
+
+/** n cells in float64, by way of the stage. */
+function applyStaged(from: usize, to: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize): void {
+  const cells = loaded(from, n), results = target(to, cells);
+  if (weight) applyCells<f32>(cells, results, n, center, scale, weight, bias);
+  else applyRun<f32>(cells, results, n, center, scale, shift);
+  finished(results, to, n);
+}
