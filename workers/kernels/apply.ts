@@ -2,8 +2,9 @@
 // y is within half an ulp of the true result for the mean and deviation used, with any weight and bias.
 //
 // Each function has the fused form of normalize.ts beside it; both write the same operations, so the same bits.
-import { finished, inputAt, loaded, outputAt, staged, target } from "./cells";
+import { finished, inputAt, isHalf, loaded, outputAt, staged, target } from "./cells";
 import { SEGMENT } from "./constants";
+import { applyHalves } from "./halves";
 import {
   bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
 } from "./lanes";
@@ -140,6 +141,10 @@ function applyRuns<A>(
     const run = unit / perRun, start = (unit % perRun) * SEGMENT;
     const row = table + ((run / (period * rows)) * period + (run % period)) * ROW;
     const n = min(SEGMENT, length - start), at = run * length + start;
+    if (isHalf()) {
+      applyHalves(inputAt(x, at), outputAt(y, at), n, load<f64>(row), load<f64>(row, 8), load<f64>(row, 16));
+      continue;
+    }
     const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
     applyRun<A>(cells, results, n, load<f64>(row), load<f64>(row, 8), load<f64>(row, 16));
     finished(results, to, n);

@@ -61,7 +61,7 @@ function packed<H>(low: v128, high: v128, one: v128, half: v128, magnitude: v128
   return v128.or(numbers, v128.and(i16x8.narrow_i32x4_s(i32x4.shr_s(low, 16), i32x4.shr_s(high, 16)), sign));
 }
 
-/** Eight cells of `apply`. */
+/** Eight cells of `applied`. */
 @inline
 function applyEight<H, C>(
   x: usize, y: usize, m: v128, a: v128, b: v128, weight: usize, bias: usize,
@@ -81,7 +81,7 @@ function applyEight<H, C>(
  * `next`, if it is not NONE, as many cells are summed meanwhile about `pivot`, so that their cache misses overlap with the arithmetic here.
  */
 @inline
-function apply<H, C>(
+function applied<H, C>(
   x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize, next: usize, pivot: f32,
 ): void {
   const unit: f64 = isSigned<H>() ? 1 : TWO_MINUS_112;
@@ -125,23 +125,23 @@ function apply<H, C>(
 }
 
 export function applyF16(x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, next: usize, pivot: f32): void {
-  apply<u16, One>(x, y, n, center, scale, shift, 0, 0, next, pivot);
+  applied<u16, One>(x, y, n, center, scale, shift, 0, 0, next, pivot);
 }
 
 export function applyBF16(x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, next: usize, pivot: f32): void {
-  apply<i16, One>(x, y, n, center, scale, shift, 0, 0, next, pivot);
+  applied<i16, One>(x, y, n, center, scale, shift, 0, 0, next, pivot);
 }
 
 export function applyF16Cells(
   x: usize, y: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize, next: usize, pivot: f32,
 ): void {
-  apply<u16, Each>(x, y, n, center, rstd, 0, weight, bias, next, pivot);
+  applied<u16, Each>(x, y, n, center, rstd, 0, weight, bias, next, pivot);
 }
 
 export function applyBF16Cells(
   x: usize, y: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize, next: usize, pivot: f32,
 ): void {
-  apply<i16, Each>(x, y, n, center, rstd, 0, weight, bias, next, pivot);
+  applied<i16, Each>(x, y, n, center, rstd, 0, weight, bias, next, pivot);
 }
 
 /** The whole blocks of n cells summed, as sumsF32Blocks sums them. */
@@ -175,8 +175,12 @@ export function sumsBF16(x: usize, n: usize, pivot: f32): void {
 
 /** Whether some of n float16 cells are Infinity or NaN. */
 function anySpecialF16(x: usize, n: usize): bool {
-  for (const end = x + (n << 1); x < end; x += 2) if ((load<u16>(x) & 0x7c00) == 0x7c00) return true;
-  return false;
+  const positive = pinU32(0x7fff7fff, 11);
+  let largest = i16x8.splat(0);
+  const end = x + (n << 1);
+  for (const stop = x + ((n & ~7) << 1); x < stop; x += 16) largest = i16x8.max_u(largest, v128.and(v128.load(x), positive));
+  for (; x < end; x += 2) largest = i16x8.max_u(largest, v128.and(v128.load16_splat(x), positive));
+  return v128.any_true(i16x8.ge_u(largest, i16x8.splat(0x7c00)));
 }
 
 /**
@@ -191,6 +195,34 @@ function finishHalves(x: usize, n: usize, pivot: f32, isF16: bool): bool {
   if (finite && wellConditioned(<f64>n)) finish(<f64>n, <f64>pivot);
   else momentsF32Segment(loaded(x, n), n);
   return finite;
+}
+
+/** Moments of one segment of n cells, as momentsF32Segment has them of the same cells. */
+export function momentsOfHalves(x: usize, n: usize): void {
+  if (n < BLOCKS_FROM) {
+    momentsF32Segment(loaded(x, n), n);
+    return;
+  }
+  const isF16 = stored == FLOAT16;
+  const pivot = pivotF32(loaded(x, 32));
+  if (isF16) sumsF16(x, n, pivot);
+  else sumsBF16(x, n, pivot);
+  finishHalves(x, n, pivot, isF16);
+}
+
+/** y = (x - center) * scale + shift over n <= SEGMENT cells, any of which may be NaN or Infinity. */
+export function applyHalves(x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64): void {
+  const isF16 = stored == FLOAT16;
+  const whole = n & ~7;
+  // A center far from float32's ends keeps differences from it from overflowing.
+  const safe = isModerate(scale) && isModerate(shift) && Math.abs(center) < 1e36 && !(isF16 && anySpecialF16(x, n));
+  if (!safe || whole == 0) {
+    applyStaged(x, y, n, center, scale, shift, 0, 0);
+    return;
+  }
+  if (whole < n) applyStaged(x + (whole << 1), y + (whole << 1), n - whole, center, scale, shift, 0, 0);
+  if (isF16) applyF16(x, y, whole, center, scale, shift, 0, 0);
+  else applyBF16(x, y, whole, center, scale, shift, 0, 0);
 }
 
 /** Whether normalizeHalves takes sets of this kind; the others are staged. */

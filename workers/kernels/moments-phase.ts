@@ -1,6 +1,7 @@
 // Phase `moments`: {mean, M2} of each segment, where its cells are runs. Where they are columns: moments-columns.ts.
-import { inputAt, loaded, loadedRows, staged } from "./cells";
+import { inputAt, isHalf, loaded, loadedRows, staged } from "./cells";
 import { LONG_RUN, SEGMENT } from "./constants";
+import { momentsOfHalves } from "./halves";
 import { bytesOf, loadCell } from "./lanes";
 import { endMerge, mergeSegment, startMerge } from "./merge";
 import { addExact, finish, m2, mean, momentsSegment, pivotFrom, setCentred, setSums } from "./moments";
@@ -18,7 +19,9 @@ function momentsSets<A>(x: usize, partials: usize, first: usize, count: usize, l
   for (let unit = first; unit < first + count; unit++) {
     const set = unit / perSet, start = (unit % perSet) * SEGMENT;
     const cells = min(SEGMENT, length - start);
-    momentsSegment<A>(loaded(inputAt(x, set * length + start), cells), cells);
+    const at = inputAt(x, set * length + start);
+    if (isHalf()) momentsOfHalves(at, cells);
+    else momentsSegment<A>(loaded(at, cells), cells);
     putMoments(partials, unit);
   }
 }
@@ -54,7 +57,8 @@ function momentsRuns<A>(
     if (length >= LONG_RUN) {
       startMerge();
       for (let i: usize = 0; i < runs; i++, at += stride) {
-        momentsSegment<A>(loaded(inputAt(x, at), length), length);
+        if (isHalf()) momentsOfHalves(inputAt(x, at), length);
+        else momentsSegment<A>(loaded(inputAt(x, at), length), length);
         mergeSegment(<f64>length);
       }
       endMerge();
