@@ -14,6 +14,8 @@
  *
  * @module
  */
+
+export type { Parameter } from "./affine.js";
 export type { BackwardOptions, GradientOptions, Gradients } from "./calls/backward.js";
 export type { CallOptions, ForwardOptions, LayerCallOptions, Progress } from "./calls/options.js";
 export {
@@ -53,7 +55,7 @@ export type { Layer } from "./layers/layer.js";
 export { LayerNorm, type LayerNormOptions } from "./layers/layer-norm.js";
 export { LocalResponseNorm, type LocalResponseNormOptions } from "./layers/local-response-norm.js";
 export { RMSNorm, type RMSNormOptions } from "./layers/rms-norm.js";
-export type { LoadStateOptions, StateDict, StateTensor } from "./layers/state.js";
+export type { LoadStateOptions, SaveStateOptions, StateDict, StateTensor } from "./layers/state.js";
 export { type Moments, mergeMoments, type SetMoments } from "./moments.js";
 export { NormPool, type NormPoolOptions } from "./pool.js";
 export type { Dtype, Float16Data, OutputDtype, TensorSource, TypedArrays } from "./tensor/dtype.js";

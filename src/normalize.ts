@@ -15,7 +15,7 @@ export type Run = (phase: Phase, operands: Operands) => void | Promise<void>;
 export type Start = (phases: readonly Phase[]) => Run;
 
 /** A forward call's plan, phase by phase. */
-export function phasesOf({ phases }: Plan): Phase[] {
+function phasesOf({ phases }: Plan): Phase[] {
   if ("normalize" in phases) return [phases.normalize];
   return phases.moments === undefined ? [phases.apply] : [phases.moments, phases.apply];
 }

@@ -18,7 +18,7 @@ const SHORTEST_COLUMN_SEGMENT = 512;
 const LONGEST_COLUMN_SEGMENT = 4096;
 
 /** Where a set is too large for one worker, or its cells are apart. */
-export interface TwoPhases {
+interface TwoPhases {
   /** Undefined where the statistics are given. */
   readonly moments: MomentsPhase | undefined;
   readonly apply: ApplyPhase;
@@ -96,7 +96,7 @@ export function makeMomentsPhase(geometry: Geometry, centred: boolean): MomentsP
 }
 
 /** Moments of stretches of consecutive cells. */
-export function setMoments(stretches: number, length: number, centred: boolean): MomentsPhase {
+function setMoments(stretches: number, length: number, centred: boolean): MomentsPhase {
   return { kind: "moments", layout: "sets", length, centred, ...segments(stretches, length) };
 }
 

@@ -111,7 +111,7 @@ export class NormPool implements AsyncDisposable {
   /**
    * Gradients of a loss by a layer's input and parameters, given its gradient by the output. The layer's mode and parameters must be
    * what they were in the forward call; in evaluation running statistics are constants. No running statistics are updated.
-   * Parameters' gradients are summed over the tensor in float64, in an order that the tensor alone decides.
+   * Sums over the tensor are merged in float64, in an order that the tensor alone decides.
    *
    * @throws (as rejection) as `forward`
    */

@@ -1,3 +1,4 @@
+import type { Parameter } from "../affine.js";
 import { differentiate, fillStatistics, type ParameterGradients, reduce } from "../backward.js";
 import { reducePhase } from "../backward-plan.js";
 import { InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
@@ -35,9 +36,9 @@ export interface Gradients<D extends Dtype = Dtype> {
   /** By the input: its dtype and shape. */
   readonly gradInput: Tensor<D>;
   /** By the weight: a new array of its type and length. Null where the layer has none. */
-  readonly gradWeight: Float32Array | Float64Array | null;
+  readonly gradWeight: Parameter | null;
   /** By the bias: a new array of its type and length. Null where the layer has none. */
-  readonly gradBias: Float32Array | Float64Array | null;
+  readonly gradBias: Parameter | null;
 }
 
 /** `pool.backward`. */
@@ -157,6 +158,6 @@ function noGradients({ geometry }: Normalization): ParameterGradients {
   return { weight: new Float64Array(affineCount(geometry)), bias: new Float64Array(affineCount(geometry)) };
 }
 
-function likeParameter(parameter: Float32Array | Float64Array, gradient: Float64Array): Float32Array | Float64Array {
+function likeParameter(parameter: Parameter, gradient: Float64Array): Parameter {
   return parameter instanceof Float64Array ? gradient : Float32Array.from(gradient);
 }

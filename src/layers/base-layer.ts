@@ -3,7 +3,14 @@ import { describe, InvalidArgumentError } from "../errors.js";
 import type { Shape } from "../tensor/shape.js";
 import { checkBoolean, readOptions } from "./arguments.js";
 import type { Computation, Layer, LayerCall } from "./layer.js";
-import { type LoadStateOptions, loadState, type StateDict, type StateEntry, saveState } from "./state.js";
+import {
+  type LoadStateOptions,
+  loadState,
+  type SaveStateOptions,
+  type StateDict,
+  type StateEntry,
+  saveState,
+} from "./state.js";
 
 /** What all layers have in common: mode, state, and how they print. */
 export abstract class BaseLayer implements Layer {
@@ -25,13 +32,15 @@ export abstract class BaseLayer implements Layer {
     return this.train(false);
   }
 
-  /** A copy of the parameters and buffers, with PyTorch's keys in its order. */
-  stateDict(): StateDict {
-    return saveState(this.stateEntries());
+  /** A copy of the parameters and buffers, with PyTorch's keys in its order, each after `prefix`. @throws InvalidArgumentError */
+  stateDict(options?: SaveStateOptions): StateDict {
+    const operation = `${this.name}.stateDict`;
+    const { prefix } = readOptions<Required<SaveStateOptions>>(operation, options, { prefix: "" });
+    return saveState(this.stateEntries(), checkPrefix(operation, prefix));
   }
 
   /**
-   * Takes copies of a state dict's tensors: all of them, or none if it throws.
+   * Copies a state dict's tensors into the parameters and buffers: all of them, or none if it throws.
    * @throws InvalidArgumentError that names missing keys, unexpected keys (both unless `strict: false`) and sizes that differ.
    */
   loadStateDict(dict: StateDict, options?: LoadStateOptions): void {
@@ -41,8 +50,7 @@ export abstract class BaseLayer implements Layer {
       prefix: "",
     });
     checkBoolean(operation, "strict", strict);
-    if (typeof prefix !== "string") throw new InvalidArgumentError(operation, "prefix", "a string", describe(prefix));
-    loadState(operation, this.stateEntries(), dict, strict, prefix);
+    loadState(operation, this.stateEntries(), dict, strict, checkPrefix(operation, prefix));
   }
 
   /** The layer as PyTorch prints it: `GroupNorm(32, 256, eps=1e-05, affine=True)`; bias only where it was left out. */
@@ -57,17 +65,14 @@ export abstract class BaseLayer implements Layer {
   protected abstract representation(): string;
 }
 
-/** The entry of a parameter or buffer, or none where there is none. Loading keeps its dtype. */
-export function floatEntry(
-  key: string,
-  shape: Shape,
-  get: () => Parameter | null,
-  set: (values: Parameter) => void,
-): StateEntry[] {
-  const values = get();
-  if (values === null) return [];
-  const Class = values instanceof Float64Array ? Float64Array : Float32Array;
-  return [{ key, shape, get: () => values, set: (loaded) => set(Class.from(loaded)) }];
+/** The entry of a parameter or buffer, or none where there is none. Loading writes into the array, as PyTorch does. */
+export function floatEntry(key: string, shape: Shape, values: Parameter | null): StateEntry[] {
+  return values === null ? [] : [{ key, shape, get: () => values, set: (loaded) => values.set(loaded) }];
+}
+
+function checkPrefix(operation: string, prefix: unknown): string {
+  if (typeof prefix === "string") return prefix;
+  throw new InvalidArgumentError(operation, "prefix", "a string", describe(prefix));
 }
 
 interface Affine {
@@ -77,16 +82,7 @@ interface Affine {
 
 /** The entries of a layer's weight and bias. */
 export function affineEntries(layer: Affine, shape: Shape): StateEntry[] {
-  const entry = (key: keyof Affine) =>
-    floatEntry(
-      key,
-      shape,
-      () => layer[key],
-      (values) => {
-        layer[key] = values;
-      },
-    );
-  return [...entry("weight"), ...entry("bias")];
+  return [...floatEntry("weight", shape, layer.weight), ...floatEntry("bias", shape, layer.bias)];
 }
 
 /** As a new layer has them. */

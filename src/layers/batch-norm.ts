@@ -20,7 +20,7 @@ const DEFAULTS: Required<ChannelNormOptions> = {
  * Batch normalisation (Ioffe, Szegedy 2015, arXiv:1502.03167), as torch.nn.BatchNorm1d/2d/3d: mean and biased variance of
  * each channel over all samples and space; weight and bias per channel. In evaluation the running statistics, if kept.
  */
-export abstract class BatchNorm extends ChannelNorm {
+abstract class BatchNorm extends ChannelNorm {
   /** Ranks of input that the class takes; none said is 2 and more. */
   protected abstract readonly ranks: readonly number[] | null;
 

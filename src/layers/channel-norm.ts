@@ -15,7 +15,7 @@ import {
 } from "./arguments.js";
 import { affineEntries, BaseLayer, floatEntry, pythonBoolean, pythonFloat, resetAffine } from "./base-layer.js";
 import type { Normalization } from "./layer.js";
-import type { LoadStateOptions, StateDict, StateEntry } from "./state.js";
+import type { LoadStateOptions, SaveStateOptions, StateDict, StateEntry } from "./state.js";
 
 export interface ChannelNormOptions {
   /** Added to the variance. Default 1e-5. */
@@ -77,8 +77,8 @@ export abstract class ChannelNorm extends BaseLayer {
     return this.#numFeatures;
   }
 
-  override stateDict(): StateDict {
-    if (this.#numFeatures > 0) return super.stateDict();
+  override stateDict(options?: SaveStateOptions): StateDict {
+    if (this.#numFeatures > 0) return super.stateDict(options);
     throw new InvalidArgumentError(`${this.name}.stateDict`, "layer", "one that has seen an input", "one that has not");
   }
 
@@ -153,22 +153,8 @@ export abstract class ChannelNorm extends BaseLayer {
           ];
     return [
       ...affineEntries(this, shape),
-      ...floatEntry(
-        "running_mean",
-        shape,
-        () => this.runningMean,
-        (values) => {
-          this.runningMean = values;
-        },
-      ),
-      ...floatEntry(
-        "running_var",
-        shape,
-        () => this.runningVar,
-        (values) => {
-          this.runningVar = values;
-        },
-      ),
+      ...floatEntry("running_mean", shape, this.runningMean),
+      ...floatEntry("running_var", shape, this.runningVar),
       ...counter,
     ];
   }

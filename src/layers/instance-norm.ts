@@ -20,7 +20,7 @@ const DEFAULTS: Required<ChannelNormOptions> = {
  * Instance normalisation (Ulyanov, Vedaldi, Lempitsky 2016, arXiv:1607.08022), as torch.nn.InstanceNorm1d/2d/3d: mean and biased
  * variance of each sample's channel over space; weight and bias per channel. In evaluation the running statistics, if kept.
  */
-export abstract class InstanceNorm extends ChannelNorm {
+abstract class InstanceNorm extends ChannelNorm {
   /** Rank of a batch; one less is a single sample without the batch dimension. */
   protected abstract readonly rank: number;
   #warned = false;

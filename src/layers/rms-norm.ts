@@ -90,10 +90,7 @@ export class RMSNorm extends BaseLayer {
   }
 
   protected override stateEntries(): StateEntry[] {
-    const set = (values: Parameter) => {
-      this.weight = values;
-    };
-    return floatEntry("weight", this.normalizedShape, () => this.weight, set);
+    return floatEntry("weight", this.normalizedShape, this.weight);
   }
 
   protected override representation(): string {

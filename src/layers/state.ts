@@ -13,6 +13,11 @@ export interface StateTensor {
 /** PyTorch's state_dict: its keys (`weight`, `running_mean`, ...), in its order. */
 export type StateDict = Readonly<Record<string, StateTensor>>;
 
+export interface SaveStateOptions {
+  /** Comes before each key: `"encoder.norm1."`. Default "". */
+  readonly prefix?: string;
+}
+
 export interface LoadStateOptions {
   /** Whether keys that the layer has no use for, and keys that are missing, are errors. Default true. */
   readonly strict?: boolean;
@@ -32,8 +37,8 @@ export interface StateEntry {
 }
 
 /** A copy of all entries. */
-export function saveState(entries: readonly StateEntry[]): StateDict {
-  return Object.fromEntries(entries.map(({ key, shape, get }) => [key, { shape, data: get().slice() }]));
+export function saveState(entries: readonly StateEntry[], prefix: string): StateDict {
+  return Object.fromEntries(entries.map(({ key, shape, get }) => [prefix + key, { shape, data: get().slice() }]));
 }
 
 /** Loads all entries or none. Throws InvalidArgumentError naming all that is missing, unexpected or of another size. */
@@ -61,7 +66,7 @@ export function loadState(
     if (!given.has(key)) continue;
     const tensor = asStateTensor(given.get(key));
     if (tensor === undefined) faults.push(`no tensor at ${quote([key])}`);
-    else if (!sameShape(tensor.shape, shape)) {
+    else if (!sameShape(tensor.shape, shape) && !(shape.length === 0 && tensor.data.length === 1)) {
       faults.push(`${quote([key])} of shape ${formatShape(tensor.shape)} where the layer's is ${formatShape(shape)}`);
     } else loads.push(() => set(Array.from<number | bigint, number>(tensor.data, Number)));
   }
