@@ -7,12 +7,15 @@ import { kernelModule } from "../workers/kernels.js";
 const UNIT = 16_384;
 
 export class Limit {
+  /** Of the tensor that is doubled. */
+  readonly bytes: number;
   readonly #threads: Threads;
   readonly #phase: Phase;
   readonly #x: number;
   readonly #y: number;
 
   constructor(threads: number, cells: number) {
+    this.bytes = cells * 4;
     const arena = new Arena();
     const units = cells / UNIT;
     this.#x = arena.take("limit", cells * 4);

@@ -1,0 +1,61 @@
+// Tensors of the bench: seeded cells of any dtype, and their values.
+import type { Dtype, NormPool, Shape, Tensor } from "../src/index.js";
+
+const bits = new Uint32Array(1);
+const number = new Float32Array(bits.buffer);
+
+/** Numbers between 1.3 and 4.7, of bytes fifty times that; those of 16 bits are cut off. */
+export function fill(tensor: Tensor, seed: number): void {
+  const { data, dtype } = tensor;
+  let state = seed;
+  for (let i = 0; i < data.length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+    const value = 3 + (state / 2 ** 31) * 1.7;
+    if (dtype === "bfloat16") {
+      number[0] = value;
+      data[i] = (bits[0] as number) >>> 16;
+    } else if (dtype === "float16" && data instanceof Uint16Array) {
+      number[0] = value;
+      // Of exponents between 2^-14 and 2^15 only the bias differs.
+      data[i] = ((bits[0] as number) - (112 << 23)) >>> 13;
+    } else data[i] = dtype === "uint8" ? value * 50 : value;
+  }
+}
+
+/** How to read a cell of `tensor` as a number. */
+export function reader({ data, dtype }: Tensor): (index: number) => number {
+  if (dtype === "bfloat16") {
+    return (index) => {
+      bits[0] = (data[index] as number) << 16;
+      return number[0] as number;
+    };
+  }
+  if (dtype === "float16" && data instanceof Uint16Array) {
+    return (index) => {
+      const half = data[index] as number;
+      bits[0] = ((half & 0x8000) << 16) | ((half & 0x7fff) << 13);
+      return (number[0] as number) * 2 ** 112;
+    };
+  }
+  return (index) => data[index] as number;
+}
+
+/** Makes each tensor once: calls of a group share them. */
+export class Tensors {
+  readonly #pool: NormPool;
+  readonly #made = new Map<string, Tensor>();
+
+  constructor(pool: NormPool) {
+    this.#pool = pool;
+  }
+
+  get(role: "x" | "g" | "y", dtype: Dtype, shape: Shape): Tensor {
+    const key = `${role} ${dtype} ${shape}`;
+    const found = this.#made.get(key);
+    if (found !== undefined) return found;
+    const tensor = this.#pool.tensor(dtype, shape);
+    if (role !== "y") fill(tensor, role === "x" ? 1 : 2);
+    this.#made.set(key, tensor);
+    return tensor;
+  }
+}
