@@ -122,9 +122,10 @@ export class PoolClosedError extends NormpoolError {
   }
 }
 
-/** A value in a message's words: short, and never a whole array's contents. */
+/** A value in a message's words: short, and never a whole array's contents or a function's source. */
 export function describe(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
+  if (typeof value === "function") return value.name === "" ? "a function" : `the function ${value.name}`;
   if (Array.isArray(value)) return `[${value.slice(0, 8).map(String).join(", ")}${value.length > 8 ? ", ..." : ""}]`;
   if (typeof value === "object" && value !== null) return value.constructor?.name ?? "an object";
   return String(value);
