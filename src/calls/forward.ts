@@ -51,8 +51,8 @@ export async function forward<D extends Dtype>(
           ? await normalize(computation, operands, moments, wanted, workspace, start)
           : (moments ?? noMoments(computation));
       if (found !== undefined) {
+        onMoments?.(found); // first: the call fails if it throws
         update?.(found);
-        onMoments?.(found);
       }
       return y;
     });
