@@ -250,7 +250,7 @@ describe("shape errors say what was expected and what came", () => {
 
   test("eps 0 is for evaluation only, in BatchNorm", async () => {
     const layer = new BatchNorm1d(2, { eps: 0 });
-    await expect(pool.forward(layer, zeros(4, 2))).rejects.toThrow("a positive number in training for eps but got 0");
+    await expect(pool.forward(layer, zeros(4, 2))).rejects.toThrow("a positive number in training, and without running statistics, for eps but got 0");
     expect((await pool.forward(layer.eval(), zeros(4, 2))).data).toEqual(new Float32Array(8));
   });
 

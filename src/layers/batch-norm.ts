@@ -44,8 +44,9 @@ abstract class BatchNorm extends ChannelNorm {
       const message = `expected more than 1 value per channel when training but got input of shape ${formatShape(shape)}`;
       throw new InvalidShapeError(this.name, message, shape);
     }
-    if (this.training && this.eps === 0) {
-      throw new InvalidArgumentError(this.name, "eps", "a positive number in training", describe(this.eps));
+    if (fromBatch && this.eps === 0) {
+      const expected = "a positive number in training, and without running statistics,";
+      throw new InvalidArgumentError(this.name, "eps", expected, describe(this.eps));
     }
     return {
       kind: "normalization",
