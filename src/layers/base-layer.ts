@@ -21,9 +21,9 @@ export abstract class BaseLayer implements Layer {
   /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
   abstract prepare(shape: Shape, call: LayerCall): Computation;
 
-  /** Sets training mode, or with false evaluation mode. Returns the layer. */
+  /** Sets training mode, or with false evaluation mode. Returns the layer. @throws InvalidArgumentError */
   train(mode = true): this {
-    this.training = mode;
+    this.training = checkBoolean(`${this.name}.train`, "mode", mode);
     return this;
   }
 
