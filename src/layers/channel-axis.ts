@@ -26,9 +26,10 @@ export function checkNotBatchAxis(operation: string, axis: number): void {
   }
 }
 
-/** Throws if a call of a layer that knows no channels says where they are. */
+/** Throws if a call of a layer whose input has one order only says where the channels are. */
 export function refuseChannelAxis(operation: string, channelAxis: number | undefined): void {
   if (channelAxis !== undefined) {
-    throw new InvalidArgumentError(operation, "channelAxis", "none for a layer without channels", String(channelAxis));
+    const expected = "none (BatchNorm, InstanceNorm and GroupNorm take one)";
+    throw new InvalidArgumentError(operation, "channelAxis", expected, String(channelAxis));
   }
 }
