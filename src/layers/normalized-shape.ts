@@ -1,6 +1,6 @@
 // The last dimensions that LayerNorm and RMSNorm normalise over.
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
-import { formatShape, type Shape, sameShape } from "../tensor/shape.js";
+import { cellsOf, formatShape, type Shape, sameShape } from "../tensor/shape.js";
 import { checkSize } from "./arguments.js";
 
 /** The argument as a shape. Throws InvalidArgumentError. */
@@ -9,7 +9,10 @@ export function checkNormalizedShape(operation: string, value: unknown): Shape {
   if (value.length === 0) {
     throw new InvalidArgumentError(operation, "normalizedShape", "at least one dimension", describe(value));
   }
-  return Object.freeze(value.map((size) => checkSize(operation, "normalizedShape", size)));
+  // Array.from: a hole is a size too, and none.
+  const shape = Object.freeze(Array.from(value, (size) => checkSize(operation, "normalizedShape", size)));
+  if (Number.isSafeInteger(cellsOf(shape))) return shape;
+  throw new InvalidArgumentError(operation, "normalizedShape", "a safe integer as product", describe(value));
 }
 
 /** Dimensions of an input before the normalised ones. Throws InvalidShapeError unless it ends in `normalizedShape`. */

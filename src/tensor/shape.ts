@@ -1,4 +1,4 @@
-import { InvalidShapeError } from "../errors.js";
+import { describe, InvalidShapeError } from "../errors.js";
 
 /** Sizes of a tensor's dimensions, outermost first. No dimensions at all is a scalar. */
 export type Shape = readonly number[];
@@ -27,9 +27,9 @@ export function formatShape(shape: Shape): string {
 /** A frozen copy of `shape`. Throws InvalidShapeError unless it is an array of safe non-negative integers with a safe product. */
 export function checkShape(operation: string, shape: unknown): Shape {
   if (!Array.isArray(shape))
-    throw new InvalidShapeError(operation, `expected an array as shape but got ${String(shape)}`, []);
-  const bad = shape.find((size) => !Number.isSafeInteger(size) || size < 0);
-  if (bad !== undefined) {
+    throw new InvalidShapeError(operation, `expected an array as shape but got ${describe(shape)}`, []);
+  // Array.from: a hole is no size either.
+  if (!Array.from(shape).every((size) => Number.isSafeInteger(size) && size >= 0)) {
     const message = `expected a shape of non-negative safe integers but got ${formatShape(shape)}`;
     throw new InvalidShapeError(operation, message, shape);
   }
