@@ -28,8 +28,7 @@ abstract class BatchNorm extends ChannelNorm {
     super(name, numFeatures, readOptions<Required<ChannelNormOptions>>(name, options, DEFAULTS));
   }
 
-  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
-  prepare(shape: Shape, { dtype, channelAxis, partOfBatch }: LayerCall): Normalization {
+  protected override plan(shape: Shape, { dtype, channelAxis, partOfBatch }: LayerCall): Normalization {
     this.#checkRank(shape);
     const axis = resolveAxis(this.name, channelAxis ?? 1, shape.length);
     const view = channelView(shape, axis, true);

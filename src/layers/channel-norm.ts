@@ -14,7 +14,7 @@ import {
   type ParameterDtype,
 } from "./arguments.js";
 import { affineEntries, BaseLayer, floatEntry, pythonBoolean, pythonFloat, resetAffine } from "./base-layer.js";
-import type { Normalization } from "./layer.js";
+import type { LayerCall, Normalization } from "./layer.js";
 import type { LoadStateOptions, SaveStateOptions, StateDict, StateEntry } from "./state.js";
 
 export interface ChannelNormOptions {
@@ -76,6 +76,20 @@ export abstract class ChannelNorm extends BaseLayer {
   get numFeatures(): number {
     return this.#numFeatures;
   }
+
+  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
+  prepare(shape: Shape, call: LayerCall): Normalization {
+    const lazy = this.#numFeatures === 0;
+    try {
+      return this.plan(shape, call);
+    } catch (error) {
+      // An input that is refused has not been seen.
+      if (lazy) this.#initialize(0);
+      throw error;
+    }
+  }
+
+  protected abstract plan(shape: Shape, call: LayerCall): Normalization;
 
   override stateDict(options?: SaveStateOptions): StateDict {
     if (this.#numFeatures > 0) return super.stateDict(options);

@@ -34,8 +34,7 @@ abstract class InstanceNorm extends ChannelNorm {
     super(name, numFeatures, readOptions<Required<ChannelNormOptions>>(name, options, { ...DEFAULTS, ...defaults }));
   }
 
-  /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
-  prepare(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
+  protected override plan(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
     const { rank } = this;
     if (shape.length !== rank && shape.length !== rank - 1) {
       const message = `expected ${rank - 1}D or ${rank}D input but got ${shape.length}D input of shape ${formatShape(shape)}`;
