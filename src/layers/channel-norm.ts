@@ -98,18 +98,22 @@ export abstract class ChannelNorm extends BaseLayer {
 
   /** A lazy layer that has seen no input takes its number of channels from the dict. */
   override loadStateDict(dict: StateDict, options?: LoadStateOptions): void {
-    const lazy = this.#numFeatures === 0;
-    const prefix = options?.prefix ?? "";
-    const channels = (dict?.[`${prefix}weight`] ?? dict?.[`${prefix}running_mean`])?.shape?.[0];
-    if (lazy && channels !== undefined) {
-      this.#initialize(checkPositiveInteger(`${this.name}.loadStateDict`, "dict's number of channels", channels));
+    if (this.#numFeatures > 0) {
+      super.loadStateDict(dict, options);
+      return;
     }
+    const prefix = options?.prefix ?? "";
+    const keys = ["weight", "bias", "running_mean", "running_var"];
+    const channels = keys.map((key) => dict?.[`${prefix}${key}`]?.shape?.[0]).find((size) => size !== undefined);
+    // Of a dict that does not say how many, any number tells which keys are missing.
+    this.#initialize(checkPositiveInteger(`${this.name}.loadStateDict`, "dict's number of channels", channels ?? 1));
     try {
       super.loadStateDict(dict, options);
     } catch (error) {
-      if (lazy) this.#initialize(0);
+      this.#initialize(0);
       throw error;
     }
+    if (channels === undefined) this.#initialize(0);
   }
 
   /** Takes an input's number of channels, at dimension `axis`: a lazy layer's first one decides. Throws InvalidShapeError. */
