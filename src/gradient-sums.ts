@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from "./errors.js";
+import { describe, InvalidArgumentError } from "./errors.js";
 import { affineCount, type Geometry } from "./geometry.js";
 import { type ReducePhase, SEGMENT_CELLS } from "./protocol.js";
 
@@ -51,7 +51,7 @@ export function checkGradientSums(
   const arrays = sumDy instanceof Float64Array && sumDyXmu instanceof Float64Array && sumDy.length === sumDyXmu.length;
   if (!whole || !arrays) {
     const expected = "sums { count, sumDy, sumDyXmu } with a Float64Array entry a channel";
-    throw new InvalidArgumentError(operation, argument, expected, typeof value === "object" ? "others" : String(value));
+    throw new InvalidArgumentError(operation, argument, expected, describe(value));
   }
   if (channels !== undefined && sumDy.length !== channels) {
     throw new InvalidArgumentError(operation, argument, `sums of ${channels} channels`, String(sumDy.length));

@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from "./errors.js";
+import { describe, InvalidArgumentError } from "./errors.js";
 import type { Geometry } from "./geometry.js";
 import { type MomentsPhase, SEGMENT_CELLS } from "./protocol.js";
 
@@ -86,7 +86,7 @@ export function checkMoments(
   const whole = typeof count === "number" && Number.isSafeInteger(count) && count >= 0;
   if (!whole || !(mean instanceof Float64Array) || !(m2 instanceof Float64Array) || mean.length !== m2.length) {
     const expected = "moments { count, mean, m2 } with a Float64Array entry a set";
-    throw new InvalidArgumentError(operation, argument, expected, typeof value === "object" ? "others" : String(value));
+    throw new InvalidArgumentError(operation, argument, expected, describe(value));
   }
   if (sets !== undefined && mean.length !== sets) {
     throw new InvalidArgumentError(operation, argument, `moments of ${sets} sets`, `${mean.length}`);

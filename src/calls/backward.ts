@@ -12,6 +12,7 @@ import { respond } from "../respond.js";
 import { ofMoments } from "../statistics.js";
 import type { Dtype } from "../tensor/dtype.js";
 import { checkTensor, type Tensor } from "../tensor/tensor.js";
+import { checkBatch } from "./forward.js";
 import { checkCallOptions, checkLayer, checkOut, type LayerCallOptions } from "./options.js";
 
 /** What a gradient is taken of. */
@@ -48,10 +49,11 @@ export async function backward<D extends Dtype>(
   given: unknown,
 ): Promise<Gradients<D>> {
   const call = checkGradientCall<BackwardOptions<D>>(executor, "pool.backward", layer, given, ["out", "sums"]);
-  const { operation, options, computation, moments } = call;
+  const { operation, options, computation } = call;
   const { input, gradOutput, out } = options;
   if (out !== undefined) checkOut(operation, "out", out, input.dtype, input, executor.arena);
-  const sums = options.sums && checkSums(operation, computation, options.sums, moments);
+  const moments = options.moments === undefined ? undefined : checkSaved(operation, computation, options);
+  const sums = options.sums === undefined ? undefined : checkSums(operation, computation, options.sums, moments);
 
   const y = out ?? executor.allocate(operation, input.dtype, input.shape, false);
   const cells = CELLS[input.dtype];
@@ -83,12 +85,13 @@ export async function backward<D extends Dtype>(
 /** `pool.gradientSums`. */
 export async function gradientSums(executor: Executor, layer: Layer, given: unknown): Promise<GradientSums> {
   const call = checkGradientCall<GradientOptions>(executor, "pool.gradientSums", layer, given, []);
-  const { operation, options, computation, moments } = call;
+  const { operation, options, computation } = call;
   const { input, gradOutput } = options;
   const { geometry, eps } = mergedOnly(operation, "layer", computation);
-  if (moments === undefined) {
+  if (options.moments === undefined) {
     throw new InvalidArgumentError(operation, "moments", "the whole batch's moments", "none");
   }
+  const moments = checkBatch(operation, computation, options.moments, input.shape);
   if (input.size === 0) {
     return { count: 0, sumDy: new Float64Array(geometry.g), sumDyXmu: new Float64Array(geometry.g) };
   }
@@ -104,7 +107,7 @@ export async function gradientSums(executor: Executor, layer: Layer, given: unkn
   });
 }
 
-/** What is the same in both calls: layer, tensors and moments, checked. */
+/** What is the same in both calls: layer and tensors, checked. */
 function checkGradientCall<T extends GradientOptions>(
   executor: Executor,
   call: string,
@@ -125,15 +128,34 @@ function checkGradientCall<T extends GradientOptions>(
   checkOut(operation, "gradOutput", options.gradOutput, input.dtype, input, executor.arena);
   const partOfBatch = options.moments !== undefined;
   const computation = layer.prepare(input.shape, { dtype: input.dtype, channelAxis, partOfBatch });
-  const moments = options.moments && checkSaved(operation, computation, options.moments);
-  return { operation, options, computation, moments };
+  return { operation, options, computation };
 }
 
-function checkSaved(operation: string, computation: Computation, value: unknown): SetMoments {
+/** Moments that belong to the input; of a larger batch than it, for SyncBatchNorm, only if there are sums to go with them. */
+function checkSaved(
+  operation: string,
+  computation: Computation,
+  { moments: value, sums, input }: BackwardOptions,
+): SetMoments {
   if (computation.kind !== "normalization" || computation.given !== null) {
     throw new InvalidArgumentError(operation, "moments", "none where the tensor's own are not used", "some");
   }
-  return checkMoments(operation, "moments", value, setCount(computation.geometry));
+  const { geometry, merged } = computation;
+  const moments = merged
+    ? checkBatch(operation, computation, value, input.shape)
+    : checkMoments(operation, "moments", value, setCount(geometry));
+  const cells = cellsPerSet(geometry);
+  if (moments.count === cells || input.size === 0 || sums !== undefined) return moments;
+  if (merged) {
+    const expected = `the whole batch's sums beside moments of ${moments.count} cells a channel, of which the input has ${cells},`;
+    throw new InvalidArgumentError(operation, "sums", expected, "none");
+  }
+  throw new InvalidArgumentError(
+    operation,
+    "moments",
+    `those of the input's ${cells} cells a set`,
+    `those of ${moments.count}`,
+  );
 }
 
 function checkSums(
@@ -144,7 +166,14 @@ function checkSums(
 ): GradientSums {
   const { geometry } = mergedOnly(operation, "sums", computation);
   if (moments === undefined) throw new InvalidArgumentError(operation, "moments", "moments beside the sums", "none");
-  return checkGradientSums(operation, "sums", value, geometry.g);
+  const sums = checkGradientSums(operation, "sums", value, geometry.g);
+  if (sums.count === moments.count) return sums;
+  throw new InvalidArgumentError(
+    operation,
+    "sums",
+    `those of the moments' ${moments.count} cells a channel`,
+    `those of ${sums.count}`,
+  );
 }
 
 function mergedOnly(operation: string, argument: string, computation: Computation): Normalization {

@@ -1,13 +1,13 @@
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import type { Executor } from "../executor.js";
-import { setCount } from "../geometry.js";
-import type { Layer, Normalization } from "../layers/layer.js";
+import { cellsPerSet, setCount } from "../geometry.js";
+import type { Computation, Layer, Normalization } from "../layers/layer.js";
 import { checkMoments, type SetMoments } from "../moments.js";
 import { normalize } from "../normalize.js";
 import { CELLS, operandsOf } from "../protocol.js";
 import { respond } from "../respond.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";
-import { formatShape } from "../tensor/shape.js";
+import { formatShape, type Shape } from "../tensor/shape.js";
 import { checkTensor, type Tensor } from "../tensor/tensor.js";
 import { checkCallOptions, checkFunction, checkLayer, checkOut, type ForwardOptions } from "./options.js";
 
@@ -32,7 +32,8 @@ export async function forward<D extends Dtype>(
     channelAxis,
     partOfBatch: options.moments !== undefined,
   });
-  const moments = options.moments && checkBatch(operation, computation, options.moments, x);
+  const moments =
+    options.moments === undefined ? undefined : checkBatch(operation, computation, options.moments, x.shape);
 
   const y = out ?? executor.allocate(operation, dtype, x.shape, false);
   const cells = CELLS[x.dtype];
@@ -63,21 +64,20 @@ export async function forward<D extends Dtype>(
 }
 
 /** The whole batch's moments for a layer that merges them, checked. */
-function checkBatch(
-  operation: string,
-  computation: ReturnType<Layer["prepare"]>,
-  value: unknown,
-  x: Tensor,
-): SetMoments {
+export function checkBatch(operation: string, computation: Computation, value: unknown, shape: Shape): SetMoments {
   if (computation.kind !== "normalization" || !computation.merged) {
     throw new InvalidArgumentError(operation, "moments", "none except for SyncBatchNorm in training", "some");
   }
-  const moments = checkMoments(operation, "moments", value, setCount(computation.geometry));
+  const { geometry } = computation;
+  const moments = checkMoments(operation, "moments", value, setCount(geometry));
   if (moments.count === 1) {
-    const message = `expected more than 1 value per channel when training but got input of shape ${formatShape(x.shape)}`;
-    throw new InvalidShapeError(operation, message, x.shape);
+    const message = `expected more than 1 value per channel when training but got input of shape ${formatShape(shape)}`;
+    throw new InvalidShapeError(operation, message, shape);
   }
-  return moments;
+  const part = cellsPerSet(geometry);
+  if (moments.count >= part) return moments;
+  const expected = `moments of the whole batch, of which the input has ${part} cells a channel,`;
+  throw new InvalidArgumentError(operation, "moments", expected, `those of ${moments.count}`);
 }
 
 /** Of a tensor without cells. Undefined where statistics are given, as `normalize` has it. */
