@@ -87,7 +87,8 @@ export async function gradientSums(executor: Executor, layer: Layer, given: unkn
   const call = checkGradientCall<GradientOptions>(executor, "pool.gradientSums", layer, given, []);
   const { operation, options, computation } = call;
   const { input, gradOutput } = options;
-  const { geometry, eps } = mergedOnly(operation, "layer", computation);
+  const received = layer.training ? operation : `${operation} in evaluation`;
+  const { geometry, eps } = mergedOnly(operation, computation, "layer", "SyncBatchNorm in training", received);
   if (options.moments === undefined) {
     throw new InvalidArgumentError(operation, "moments", "the whole batch's moments", "none");
   }
@@ -164,7 +165,7 @@ function checkSums(
   value: unknown,
   moments: SetMoments | undefined,
 ): GradientSums {
-  const { geometry } = mergedOnly(operation, "sums", computation);
+  const { geometry } = mergedOnly(operation, computation, "sums", "none except for SyncBatchNorm in training", "some");
   if (moments === undefined) throw new InvalidArgumentError(operation, "moments", "moments beside the sums", "none");
   const sums = checkGradientSums(operation, "sums", value, geometry.g);
   if (sums.count === moments.count) return sums;
@@ -176,10 +177,9 @@ function checkSums(
   );
 }
 
-function mergedOnly(operation: string, argument: string, computation: Computation): Normalization {
+function mergedOnly(operation: string, computation: Computation, ...fault: [string, string, string]): Normalization {
   if (computation.kind === "normalization" && computation.merged) return computation;
-  const expected = argument === "layer" ? "SyncBatchNorm in training" : "none except for SyncBatchNorm in training";
-  throw new InvalidArgumentError(operation, argument, expected, argument === "layer" ? operation : "some");
+  throw new InvalidArgumentError(operation, ...fault);
 }
 
 /** Of a tensor without cells: sums of nothing. */
