@@ -4,7 +4,7 @@ import type { SetMoments } from "../moments.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { readOptions } from "./arguments.js";
 import { channelView, resolveAxis } from "./channel-axis.js";
-import { ChannelNorm, type ChannelNormOptions, updateRunning } from "./channel-norm.js";
+import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
 import type { LayerCall, Normalization } from "./layer.js";
 
 const DEFAULTS: Required<ChannelNormOptions> = {
@@ -24,7 +24,7 @@ abstract class BatchNorm extends ChannelNorm {
   /** Ranks of input that the class takes; none said is 2 and more. */
   protected abstract readonly ranks: readonly number[] | null;
 
-  protected constructor(name: string, numFeatures: number | undefined, options: ChannelNormOptions | undefined) {
+  protected constructor(name: string, numFeatures: number | typeof LAZY, options: ChannelNormOptions | undefined) {
     super(name, numFeatures, readOptions<Required<ChannelNormOptions>>(name, options, DEFAULTS));
   }
 
@@ -119,7 +119,7 @@ export class LazyBatchNorm1d extends BatchNorm {
 
   /** @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyBatchNorm1d", undefined, options);
+    super("LazyBatchNorm1d", LAZY, options);
   }
 
   /** "BatchNorm1d" from then on, as in PyTorch. */
@@ -134,7 +134,7 @@ export class LazyBatchNorm2d extends BatchNorm {
 
   /** @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyBatchNorm2d", undefined, options);
+    super("LazyBatchNorm2d", LAZY, options);
   }
 
   /** "BatchNorm2d" from then on, as in PyTorch. */
@@ -149,7 +149,7 @@ export class LazyBatchNorm3d extends BatchNorm {
 
   /** @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyBatchNorm3d", undefined, options);
+    super("LazyBatchNorm3d", LAZY, options);
   }
 
   /** "BatchNorm3d" from then on, as in PyTorch. */

@@ -35,6 +35,9 @@ export interface ChannelNormOptions {
   readonly dtype?: ParameterDtype;
 }
 
+/** In the place of a lazy layer's number of channels, which it learns from its first input. Nothing that a caller can pass. */
+export const LAZY = Symbol("lazy");
+
 /** Parameters and running statistics by channel: what BatchNorm and InstanceNorm have in common (torch's _NormBase). */
 export abstract class ChannelNorm extends BaseLayer {
   /** Added to the variance. */
@@ -59,8 +62,7 @@ export abstract class ChannelNorm extends BaseLayer {
   readonly #affine: boolean;
   readonly #bias: boolean;
 
-  /** @param numFeatures undefined in a lazy layer, which learns it from its first input. */
-  protected constructor(name: string, numFeatures: number | undefined, options: Required<ChannelNormOptions>) {
+  protected constructor(name: string, numFeatures: number | typeof LAZY, options: Required<ChannelNormOptions>) {
     super();
     this.eps = checkEps(name, options.eps);
     this.momentum = checkMomentum(name, options.momentum);
@@ -69,7 +71,7 @@ export abstract class ChannelNorm extends BaseLayer {
     this.#affine = checkBoolean(name, "affine", options.affine);
     this.#bias = checkBoolean(name, "bias", options.bias);
     this.numBatchesTracked = this.trackRunningStats ? 0 : null;
-    if (numFeatures !== undefined) this.#initialize(checkPositiveInteger(name, "numFeatures", numFeatures));
+    if (numFeatures !== LAZY) this.#initialize(checkPositiveInteger(name, "numFeatures", numFeatures));
   }
 
   /** Channels of an input. 0 in a lazy layer that has seen none. */

@@ -4,7 +4,7 @@ import type { SetMoments } from "../moments.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { readOptions } from "./arguments.js";
 import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
-import { ChannelNorm, type ChannelNormOptions, updateRunning } from "./channel-norm.js";
+import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
 import type { LayerCall, Normalization } from "./layer.js";
 
 const DEFAULTS: Required<ChannelNormOptions> = {
@@ -27,7 +27,7 @@ abstract class InstanceNorm extends ChannelNorm {
 
   protected constructor(
     name: string,
-    numFeatures: number | undefined,
+    numFeatures: number | typeof LAZY,
     options: ChannelNormOptions | undefined,
     defaults: Partial<ChannelNormOptions> = {},
   ) {
@@ -130,7 +130,7 @@ export class LazyInstanceNorm1d extends InstanceNorm {
 
   /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyInstanceNorm1d", undefined, options, { affine: true, trackRunningStats: true });
+    super("LazyInstanceNorm1d", LAZY, options, { affine: true, trackRunningStats: true });
   }
 
   /** "InstanceNorm1d" from then on, as in PyTorch. */
@@ -145,7 +145,7 @@ export class LazyInstanceNorm2d extends InstanceNorm {
 
   /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyInstanceNorm2d", undefined, options, { affine: true, trackRunningStats: true });
+    super("LazyInstanceNorm2d", LAZY, options, { affine: true, trackRunningStats: true });
   }
 
   /** "InstanceNorm2d" from then on, as in PyTorch. */
@@ -160,7 +160,7 @@ export class LazyInstanceNorm3d extends InstanceNorm {
 
   /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyInstanceNorm3d", undefined, options, { affine: true, trackRunningStats: true });
+    super("LazyInstanceNorm3d", LAZY, options, { affine: true, trackRunningStats: true });
   }
 
   /** "InstanceNorm3d" from then on, as in PyTorch. */
