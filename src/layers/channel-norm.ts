@@ -121,7 +121,7 @@ export abstract class ChannelNorm extends BaseLayer {
   /** Takes an input's number of channels, at dimension `axis`: a lazy layer's first one decides. Throws InvalidShapeError. */
   protected meetChannels(c: number, axis: number, shape: Shape): void {
     if (this.#numFeatures === 0 && c > 0) this.#initialize(c);
-    if (c === this.#numFeatures) return;
+    if (c > 0 && c === this.#numFeatures) return;
     const message = `expected ${this.#numFeatures || "some"} channels (numFeatures) at dimension ${axis} but got ${c} in input of shape ${formatShape(shape)}`;
     if (this.#numFeatures === 0 || this.hasState) throw new InvalidShapeError(this.name, message, shape);
     this.warnOfChannels(c, axis);
