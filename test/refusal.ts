@@ -64,8 +64,8 @@ export async function expectRejects(call: () => Promise<unknown>, refusal: Refus
 const KEPT = ["numFeatures", "weight", "bias", "runningMean", "runningVar", "numBatchesTracked"];
 
 /** A copy of what a layer keeps. */
-export function keptBy(layer: Layer): unknown {
-  return structuredClone(KEPT.map((key) => Reflect.get(layer, key)));
+export function keptBy(layer: Layer): Readonly<Record<string, unknown>> {
+  return structuredClone(Object.fromEntries(KEPT.map((key) => [key, Reflect.get(layer, key)])));
 }
 
 /** Holds forward, backward and setMoments of an input of this shape to reject so, and to leave `out` and the layer as they were. */
