@@ -82,8 +82,8 @@ export function checkDtype(operation: string, value: unknown): Dtype {
 
 /** The dtype of a typed array's elements, which `wanted` must fit and settles for a Uint16Array. Throws UnsupportedDtypeError. */
 export function dtypeOf(operation: string, array: unknown, wanted: unknown): Dtype {
-  const name = ArrayBuffer.isView(array) ? array.constructor.name : typeof array;
-  const fitting = NAMES.filter((dtype) => DTYPES[dtype].arrayNames.includes(name));
+  const name = typeof array === "object" && array !== null ? array.constructor?.name : typeof array;
+  const fitting = ArrayBuffer.isView(array) ? NAMES.filter((dtype) => DTYPES[dtype].arrayNames.includes(name)) : [];
   const [only, other] = fitting;
   if (only === undefined) {
     const arrays = [...new Set(NAMES.flatMap((dtype) => DTYPES[dtype].arrayNames))].filter(
