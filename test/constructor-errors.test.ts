@@ -166,6 +166,12 @@ test.each<[string, string, (value: never) => Layer]>([
   }
 });
 
+test("a long word is not repeated whole, nor a function's source", () => {
+  const words = /for dtype but got "x{80}\.\.\."$/;
+  expect(() => new LayerNorm(3, { dtype: "x".repeat(1000) as never })).toThrow(words);
+  expect(() => new LayerNorm(LayerNorm as never)).toThrow(/for normalizedShape but got the function LayerNorm$/);
+});
+
 test("a lazy layer takes no number of channels", () => {
   for (const Lazy of LAZY)
     expectThrows(() => new Lazy(5 as never), badArgument("options", "an object for options but got 5"));

@@ -9,7 +9,10 @@ import {
   InstanceNorm2d,
   InstanceNorm3d,
   LayerNorm,
+  LocalResponseNorm,
   NormPool,
+  RMSNorm,
+  type SetMoments,
 } from "../src/index.js";
 import { batchNorm, instanceNorm } from "./reference.js";
 import { expectWithinUlps, normal } from "./support.js";
@@ -175,6 +178,44 @@ describe("InstanceNorm's running statistics", () => {
     const given = { mean: [1, 2], variance: [4, 9] };
     const y = await pool.forward(layer, pool.from(data, [2, 2, 5, 7]));
     expectWithinUlps(y.data, instanceNorm(data, [2, 2, 5, 7], { given }).y, 1);
+  });
+});
+
+describe("onMoments", () => {
+  const x = pool.from(normal(24, 5), [4, 2, 3]);
+
+  test("is told each set's moments, of the layer's own sets", async () => {
+    for (const [layer, sets, count] of [
+      [new LayerNorm(3), 8, 3],
+      [new RMSNorm(3), 8, 3],
+      [new GroupNorm(1, 2), 4, 6],
+      [new InstanceNorm1d(2), 8, 3],
+      [new BatchNorm1d(2), 2, 12],
+    ] as const) {
+      const told: SetMoments[] = [];
+      await pool.forward(layer, x, { onMoments: (moments) => told.push(moments) });
+      expect(told).toEqual([await pool.setMoments(layer, x)]);
+      expect(told[0]).toMatchObject({ count, mean: { length: sets }, m2: { length: sets } });
+    }
+  });
+
+  test("is not called where running statistics are used, nor by LocalResponseNorm", async () => {
+    const onMoments = () => expect.fail("called");
+    await pool.forward(new BatchNorm1d(2).eval(), x, { onMoments });
+    await pool.forward(new InstanceNorm1d(2, { trackRunningStats: true }).eval(), x, { onMoments });
+    await pool.forward(new LocalResponseNorm(2), x, { onMoments });
+  });
+
+  test("fails the call with what it throws, which then updates nothing", async () => {
+    const boom = new Error("boom");
+    const onMoments = () => {
+      throw boom;
+    };
+    for (const layer of [new BatchNorm1d(2), new InstanceNorm1d(2, { trackRunningStats: true })]) {
+      const state = layer.stateDict();
+      await expect(pool.forward(layer, x, { onMoments })).rejects.toBe(boom);
+      expect(layer.stateDict()).toEqual(state);
+    }
   });
 });
 
