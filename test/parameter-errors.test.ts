@@ -16,7 +16,7 @@ import {
   RMSNorm,
   SyncBatchNorm,
 } from "../src/index.js";
-import { badArgument, expectInputRefused, type Refusal } from "./refusal.js";
+import { badArgument, expectInputRefused, expectThrows, keptBy, type Refusal } from "./refusal.js";
 
 const pool = new NormPool({ threads: 1 });
 afterAll(() => pool.close());
@@ -24,6 +24,7 @@ afterAll(() => pool.close());
 const UNTRACKED = { trackRunningStats: false };
 
 describe("a parameter that the caller replaced", () => {
+  const floats = { shape: [2], data: Float32Array.of(8, 9) };
   for (const [text, key, layer, shape] of [
     ["running_mean should contain 2 elements not 3", "runningMean", new BatchNorm1d(2), [4, 2]],
     ["running_var should contain 2 elements not 3", "runningVar", new BatchNorm1d(2).eval(), [4, 2]],
@@ -38,6 +39,15 @@ describe("a parameter that the caller replaced", () => {
   ] as const) {
     test(`PyTorch: "${text}": ${layer}`, async () => {
       Object.assign(layer, { [key]: new Float32Array(3) });
+      const saved = { running_mean: floats, running_var: floats, weight: floats, bias: floats };
+      const kept = keptBy(layer);
+      const python = key.replace(/[MV]/, (letter) => `_${letter.toLowerCase()}`);
+      const words = `expected a typed array of 2 elements for ${python} but got Float32Array of 3`;
+      expectThrows(() => layer.stateDict(), badArgument(python, `${layer.name}.stateDict: ${words}`));
+      const loading = badArgument(python, `${layer.name}.loadStateDict: ${words}`);
+      expectThrows(() => layer.loadStateDict(saved, { strict: false }), loading);
+      expect(keptBy(layer)).toEqual(kept);
+
       const length = badArgument(key, `${layer.name}: expected 2 elements for ${key} but got 3`);
       await expectInputRefused(pool, layer, shape, length);
       Object.assign(layer, { [key]: [1, 2] });

@@ -36,7 +36,7 @@ export abstract class BaseLayer implements Layer {
   stateDict(options?: SaveStateOptions): StateDict {
     const operation = `${this.name}.stateDict`;
     const { prefix } = readOptions<Required<SaveStateOptions>>(operation, options, { prefix: "" });
-    return saveState(this.stateEntries(), checkPrefix(operation, prefix));
+    return saveState(operation, this.stateEntries(), checkPrefix(operation, prefix));
   }
 
   /**

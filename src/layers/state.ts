@@ -36,8 +36,9 @@ export interface StateEntry {
   readonly optional?: boolean;
 }
 
-/** A copy of all entries. */
-export function saveState(entries: readonly StateEntry[], prefix: string): StateDict {
+/** A copy of all entries. Throws InvalidArgumentError where the caller put an array that does not fit. */
+export function saveState(operation: string, entries: readonly StateEntry[], prefix: string): StateDict {
+  checkEntries(operation, entries);
   return Object.fromEntries(entries.map(({ key, shape, get }) => [prefix + key, { shape, data: get().slice() }]));
 }
 
@@ -49,6 +50,7 @@ export function loadState(
   strict: boolean,
   prefix: string,
 ): void {
+  checkEntries(operation, entries);
   if (typeof dict !== "object" || dict === null) {
     throw new InvalidArgumentError(operation, "dict", "an object of tensors", describe(dict));
   }
@@ -74,6 +76,15 @@ export function loadState(
     throw new InvalidArgumentError(operation, "dict", "a state that fits the layer", faults.join("; "));
   }
   for (const load of loads) load();
+}
+
+/** Parameters and buffers may be replaced by the caller. */
+function checkEntries(operation: string, entries: readonly StateEntry[]): void {
+  for (const { key, shape, get } of entries) {
+    if (asStateTensor({ shape, data: get() }) !== undefined) continue;
+    const received = `${describe(get())} of ${get().length}`;
+    throw new InvalidArgumentError(operation, key, `a typed array of ${cellsOf(shape)} elements`, received);
+  }
 }
 
 function quote(keys: readonly string[]): string {
