@@ -5,7 +5,7 @@ const bits = new Uint32Array(1);
 const number = new Float32Array(bits.buffer);
 
 /** Numbers between 1.3 and 4.7, of bytes fifty times that; those of 16 bits are cut off. */
-export function fill(tensor: Tensor, seed: number): void {
+function fill(tensor: Tensor, seed: number): void {
   const { data, dtype } = tensor;
   let state = seed;
   for (let i = 0; i < data.length; i++) {
