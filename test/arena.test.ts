@@ -40,6 +40,19 @@ describe("Regions", () => {
     expect(regions.take(64 * MIB - 4096)).toBe(4096);
   });
 
+  test("large tensors of equal size do not lie a power of two apart, unless only so they fit", () => {
+    const regions = new Regions(64, 64 * MIB);
+    const [x, y] = [regions.take(16 * MIB) as number, regions.take(16 * MIB) as number];
+    expect((y - x) % (4 * MIB)).toBeGreaterThanOrEqual(65_536);
+    const between = regions.take(4096);
+    expect(between).toBeLessThan(y);
+    regions.free(y);
+    const again = regions.take(16 * MIB) as number;
+    expect(again).toBeGreaterThan(x);
+    regions.free(again);
+    expect(regions.take(regions.largest(64 * MIB))).toBeDefined();
+  });
+
   test("a second free of an address is an error, not a second gap", () => {
     const regions = new Regions(64, MIB);
     const address = regions.take(100) as number;

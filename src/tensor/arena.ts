@@ -134,8 +134,9 @@ export class Arena {
       if (address !== undefined) return address;
     }
     let cause: unknown;
-    const end = this.#regions.endFor(bytes);
-    if (end <= this.#maxPages * PAGE_BYTES) {
+    const limit = this.#maxPages * PAGE_BYTES;
+    const end = this.#regions.endFor(bytes, limit);
+    if (end <= limit) {
       try {
         return this.#grow(end, bytes);
       } catch (error) {
@@ -144,7 +145,7 @@ export class Arena {
     }
     const address = this.#collect(bytes);
     if (address !== undefined) return address;
-    const possible = this.#regions.largest(cause === undefined ? this.#maxPages * PAGE_BYTES : this.size);
+    const possible = this.#regions.largest(cause === undefined ? limit : this.size);
     throw new OutOfMemoryError(operation, bytes, this.inUse, possible, { cause });
   }
 
