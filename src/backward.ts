@@ -9,6 +9,7 @@ import { mergePartials, partialNumbers, type SetMoments } from "./moments.js";
 import type { Start } from "./normalize.js";
 import {
   type AccumulatePhase,
+  CELLS,
   type DifferentiatePhase,
   NONE,
   type Operands,
@@ -105,6 +106,7 @@ export async function differentiate(
     total,
     count,
     centred,
+    folded: operands.cells !== CELLS.float64,
   });
   const cellWeights = byCell ? (weights?.address ?? NONE) : NONE;
   await run(last.propagate, { ...operands, weight: cellWeights, table: propagateTable.address });
@@ -153,22 +155,32 @@ interface Factors {
   /** Cells that the sums are of. */
   readonly count: number;
   readonly centred: boolean;
+  /** Whether float64 arithmetic has digits to spare: not for cells of its own type. */
+  readonly folded: boolean;
 }
 
-/** The propagate phase's table: {mean, a, b, c} of each entry, for y = g * a + (x - mean) * b + c. */
+/** Up to so many deviations from 0 a mean is folded into c: isNear in workers/kernels/gradient.ts. */
+const NEAR = 65_536;
+
+/** The propagate phase's table: {mean, a, b, c} of each entry, for y = g * a + (x - mean) * b + c, or with a mean of 0 for x * b + c. */
 function fillTable(
   phase: PropagatePhase,
   values: Float64Array,
   geometry: Geometry,
   statistics: Statistics,
-  { weight, total, count, centred }: Factors,
+  { weight, total, count, centred, folded }: Factors,
 ): void {
   eachEntry(phase, geometry, 4, (at, stride, set, affine) => {
     const rstd = statistics.rstd(set);
-    values[at] = statistics.mean(set);
+    const mean = statistics.mean(set);
+    const b = total === undefined ? 0 : -rstd * rstd * rstd * ((total.products[set] as number) / count);
+    const c = total === undefined || !centred ? 0 : -rstd * ((total.gradients[set] as number) / count);
+    const offset = c - mean * b;
+    const near = folded && Math.abs(mean * rstd) < NEAR && Number.isFinite(offset);
+    values[at] = near ? 0 : mean;
     values[at + stride] = weight === null ? rstd : rstd * (weight[affine] as number);
-    values[at + 2 * stride] = total === undefined ? 0 : -rstd * rstd * rstd * ((total.products[set] as number) / count);
-    values[at + 3 * stride] = total === undefined || !centred ? 0 : -rstd * ((total.gradients[set] as number) / count);
+    values[at + 2 * stride] = b;
+    values[at + 3 * stride] = near ? offset : c;
   });
 }
 

@@ -2,7 +2,9 @@
 //
 // A core hides the latency of memory only behind work that is close by. So the moments of set s + 1 are summed in the loop
 // that applies set s: loads that miss (s + 1) and stores that miss (s) overlap, and s itself is read from the cache.
-import { applyCells, applyEight, applyEightCells, applyEightPlain, applyF32Cells, applyF32Run, applyRun } from "./apply";
+import {
+  applyCells, applyEight, applyEightCells, applyEightLine, applyEightPlain, applyF32Cells, applyF32Run, applyRun, isLine,
+} from "./apply";
 import { BFLOAT16, FLOAT16, finished, inputAt, loaded, outputAt, staged, stored, target } from "./cells";
 import { BLOCK, BLOCKS_FROM, SEGMENT } from "./constants";
 import { normalizeHalves, takesHalves } from "./halves";
@@ -10,10 +12,12 @@ import { bytesOf, pinF32, pinF64, sumLanes, widen } from "./lanes";
 import { endMerge, mergeSegment, momentsSet, startMerge } from "./merge";
 import { addTailF64, finishBlocks, finishF64, m2, mean, momentsSegment, pivotF32, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour } from "./moments";
 
-// What fuse<AFFINE> applies: y = (x - mean) * scale, that + shift, or weight and bias of each cell with `scale` as rstd.
+// What fuse<AFFINE> applies: y = (x - mean) * scale, that + shift, the same as x * scale + offset, or weight and bias of each cell with
+// `scale` as rstd.
 type Plain = u8;
 type Shifted = u16;
 type Cells = u32;
+type Line = u64;
 
 /** One segment applied while the segment of the same length at `next` is summed by blocks, as momentsF32Segment does it. */
 @inline
@@ -22,7 +26,8 @@ function fuse<AFFINE>(
 ): void {
   const start = next;
   const pivot = pivotF32(next);
-  const m = pinF64(center, 0), a = pinF64(scale, 1), b = pinF64(shift, 2), p = pinF32(pivot, 3);
+  const offset = sizeof<AFFINE>() == sizeof<Line>() ? shift - center * scale : shift;
+  const m = pinF64(center, 0), a = pinF64(scale, 1), b = pinF64(offset, 2), p = pinF32(pivot, 3);
   let total = f64x2.splat(0), totalSquares = f64x2.splat(0);
   for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
     let s = f32x4.splat(0), q = s;
@@ -41,6 +46,9 @@ function fuse<AFFINE>(
       } else if (sizeof<AFFINE>() == sizeof<Plain>()) {
         applyEightPlain<f32>(x, y, m, a);
         applyEightPlain<f32>(x + 32, y + 32, m, a);
+      } else if (sizeof<AFFINE>() == sizeof<Line>()) {
+        applyEightLine<f32>(x, y, a, b);
+        applyEightLine<f32>(x + 32, y + 32, a, b);
       } else {
         applyEight<f32>(x, y, m, a, b);
         applyEight<f32>(x + 32, y + 32, m, a, b);
@@ -65,6 +73,11 @@ export function fuseF32Plain(x: usize, y: usize, next: usize, n: usize, center: 
 /** fuse with one scale and shift. Two reads (x from cache), one write. BLOCKS_FROM <= n <= SEGMENT. */
 export function fuseF32Run(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64): void {
   fuse<Shifted>(x, y, next, n, center, scale, shift, 0, 0);
+}
+
+/** fuseF32Run where isLine. */
+export function fuseF32Line(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64): void {
+  fuse<Line>(x, y, next, n, center, scale, shift, 0, 0);
 }
 
 /** fuse with a weight and bias per cell. As above. */
@@ -265,6 +278,8 @@ export function normalizeF32Sets(
           fuseF32Cells(x + at, y + at, x + bytes + at, cells, center, rstd, affine + (done << 3), shifts + (done << 3));
         } else if (shift == 0) {
           fuseF32Plain(x + at, y + at, x + bytes + at, cells, center, scale);
+        } else if (isLine(center, scale)) {
+          fuseF32Line(x + at, y + at, x + bytes + at, cells, center, scale, shift);
         } else {
           fuseF32Run(x + at, y + at, x + bytes + at, cells, center, scale, shift);
         }

@@ -3,7 +3,7 @@
 import { applyRun } from "./apply";
 import { finished, inputAt, loaded, loadedBeside, outputAt, staged, target } from "./cells";
 import { SEGMENT } from "./constants";
-import { addSums, gradients, products, propagateCells, propagateRun, propagateSinking, startSums } from "./gradient";
+import { addSums, gradients, isNear, products, propagateCells, propagateRun, propagateSinking, startSums } from "./gradient";
 import { bytesOf, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./merge";
 import { m2, mean, setCentred } from "./moments";
@@ -143,6 +143,8 @@ function differentiate<A>(
       }
       const bHat = -rstd * rstd * (totalProducts / count64), b = bHat * rstd;
       const c = centred ? -rstd * (total / count64) : 0;
+      const folded = c - center * b, near = sizeof<A>() == 4 && isNear(center, rstd, folded);
+      const from = near ? 0 : center, offset = near ? folded : c;
       for (let start: usize = 0; start < length; start += part) {
         const n = min(part, length - start), to = outputAt(y, base + start);
         if (part < length) {
@@ -155,12 +157,12 @@ function differentiate<A>(
           if (partials) {
             const sinkAt = sinks + ((entry + start) << 3);
             propagateSinking<A>(cells, beside, results, n, center, rstd, bHat, c, weights, sinkAt, sinkAt + (width << 3));
-          } else propagateCells<A>(cells, beside, results, n, center, rstd, b, c, weights);
+          } else propagateCells<A>(cells, beside, results, n, from, rstd, b, offset, weights);
         } else {
           for (let done: usize = 0; done < n; ) {
             const i = (start + done) / run, cut = min(n, (i + 1) * run - start), at = bytesOf<A>(done);
             const a = weight ? rstd * load<f64>(weight + ((entry + i) << 3)) : rstd;
-            propagateRun<A>(cells + at, beside + at, results + at, cut - done, center, a, b, c);
+            propagateRun<A>(cells + at, beside + at, results + at, cut - done, from, a, b, offset);
             done = cut;
           }
         }
