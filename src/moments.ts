@@ -22,21 +22,34 @@ export interface SetMoments {
 }
 
 /**
- * Moments of the union of two disjoint parts, by Chan's rule (Chan, Golub, LeVeque 1979, "Updating formulae and a pairwise
- * algorithm for computing sample variances"). The kernels' mergeSegment has the same operations in the same order: same bits.
+ * Takes another part's moments into a set's, of which `merged` cells are in `mean` and `m2` already, by Chan's rule (Chan, Golub, LeVeque 1979,
+ * "Updating formulae and a pairwise algorithm for computing sample variances"). The kernels' mergeSegment has the same operations in the
+ * same order: same bits. In place, since there may be millions of segments to merge.
  */
-export function mergeTwo(a: Moments, b: Moments): Moments {
-  if (a.count === 0) return b;
-  if (b.count === 0) return a;
-  const count = a.count + b.count;
-  const delta = b.mean - a.mean;
-  // A mean is infinite or NaN: as a plain sum would have it.
-  if (!Number.isFinite(delta)) return { count, mean: a.mean + b.mean, m2: Number.NaN };
-  return {
-    count,
-    mean: a.mean + delta * (b.count / count),
-    m2: a.m2 + b.m2 + delta * delta * ((a.count * b.count) / count),
-  };
+function mergeInto(
+  { mean, m2 }: { readonly mean: Float64Array; readonly m2: Float64Array },
+  set: number,
+  merged: number,
+  partCount: number,
+  partMean: number,
+  partM2: number,
+): void {
+  if (merged === 0) {
+    mean[set] = partMean;
+    m2[set] = partM2;
+    return;
+  }
+  const count = merged + partCount;
+  const before = mean[set] as number;
+  const delta = partMean - before;
+  if (Number.isFinite(delta)) {
+    mean[set] = before + delta * (partCount / count);
+    m2[set] = (m2[set] as number) + partM2 + delta * delta * ((merged * partCount) / count);
+  } else {
+    // A mean is infinite or NaN: as a plain sum would have it.
+    mean[set] = before + partMean;
+    m2[set] = Number.NaN;
+  }
 }
 
 /**
@@ -60,19 +73,15 @@ export function mergeMoments(parts: readonly SetMoments[]): SetMoments {
   const filled = parts.filter(({ count }) => count > 0);
   const sets = (filled[0] ?? parts[0])?.mean.length ?? 0;
   for (const part of filled) checkMoments(operation, "parts", part, sets);
-  const mean = new Float64Array(sets);
-  const m2 = new Float64Array(sets);
-  let count = 0;
-  for (let set = 0; set < sets; set++) {
-    let merged: Moments = { count: 0, mean: 0, m2: 0 };
-    for (const part of filled) {
-      merged = mergeTwo(merged, { count: part.count, mean: part.mean[set] as number, m2: part.m2[set] as number });
+  const whole = { mean: new Float64Array(sets), m2: new Float64Array(sets) };
+  let merged = 0;
+  for (const { count, mean, m2 } of filled) {
+    for (let set = 0; set < sets; set++) {
+      mergeInto(whole, set, merged, count, mean[set] as number, m2[set] as number);
     }
-    mean[set] = merged.mean;
-    m2[set] = merged.m2;
-    count = merged.count;
+    merged += count;
   }
-  return { count, mean, m2 };
+  return { count: merged, ...whole };
 }
 
 /** Throws InvalidArgumentError unless `value` is moments, of `sets` sets if that is said. */
@@ -100,27 +109,24 @@ export function checkMoments(
  */
 export function mergePartials(phase: MomentsPhase, { n, r, g }: Geometry, partials: Float64Array): SetMoments {
   const { blocks, parts, cells } = segmentsOf(phase, r, g);
-  const mean = new Float64Array(n * g);
-  const m2 = new Float64Array(n * g);
+  const sets = { mean: new Float64Array(n * g), m2: new Float64Array(n * g) };
   let count = 0;
-  for (let set = 0; set < n * g; set++) {
-    const sample = Math.floor(set / g);
-    let merged: Moments = { count: 0, mean: 0, m2: 0 };
+  for (let sample = 0, at = 0; sample < n; sample++) {
+    count = 0;
     for (let block = 0; block < blocks; block++) {
-      for (let part = 0; part < parts; part++) {
-        const at = 2 * (((sample * blocks + block) * g + (set % g)) * parts + part);
-        merged = mergeTwo(merged, {
-          count: cells(block, part),
-          mean: partials[at] as number,
-          m2: partials[at + 1] as number,
-        });
+      let merged = count;
+      for (let set = sample * g; set < (sample + 1) * g; set++) {
+        merged = count;
+        for (let part = 0; part < parts; part++, at += 2) {
+          const size = cells(block, part);
+          mergeInto(sets, set, merged, size, partials[at] as number, partials[at + 1] as number);
+          merged += size;
+        }
       }
+      count = merged;
     }
-    mean[set] = merged.mean;
-    m2[set] = merged.m2;
-    count = merged.count;
   }
-  return { count, mean, m2 };
+  return { count, ...sets };
 }
 
 interface SegmentGrid {

@@ -12,7 +12,7 @@ export const WHOLE_SET_CELLS = 262_144;
 /** Runs shorter than this do not fill the kernels' lanes: their cells are taken as columns, or get a weight each. */
 const SHORT_RUN = 16;
 
-/** Rows of a segment in the columns layout: so many that there are some 64 segments, within these bounds. */
+/** Rows of a segment in the columns layout: so many that there are some 64 segments over all samples, within these bounds. */
 const COLUMN_SEGMENTS = 64;
 const SHORTEST_COLUMN_SEGMENT = 512;
 const LONGEST_COLUMN_SEGMENT = 4096;
@@ -102,7 +102,7 @@ function setMoments(stretches: number, length: number, centred: boolean): Moment
 
 /** Units that are blocks of rows by tiles of columns. */
 export function columns(samples: number, rows: number, width: number) {
-  const wanted = Math.ceil(rows / COLUMN_SEGMENTS);
+  const wanted = Math.ceil((samples * rows) / COLUMN_SEGMENTS);
   const perSegment = Math.min(Math.max(wanted, SHORTEST_COLUMN_SEGMENT), LONGEST_COLUMN_SEGMENT);
   const units = samples * Math.ceil(rows / perSegment) * Math.ceil(width / COLUMN_TILE);
   const size = slices(units, Math.min(rows, perSegment) * Math.min(width, COLUMN_TILE));

@@ -11,7 +11,7 @@ import {
   layerNormGeometry,
   setCount,
 } from "../src/geometry.js";
-import { type Moments, mergePartials, mergeTwo, partialNumbers } from "../src/moments.js";
+import { mergeMoments, mergePartials, partialNumbers, type SetMoments } from "../src/moments.js";
 import { makePlan } from "../src/plan.js";
 import { SEGMENT_CELLS, sliceCount } from "../src/protocol.js";
 import { eachEntry, entriesPerSample } from "../src/statistics.js";
@@ -81,30 +81,32 @@ describe("a plan", () => {
   });
 });
 
-describe("mergeTwo", () => {
-  function momentsOf(values: readonly number[]): Moments {
+describe("mergeMoments", () => {
+  /** Of one set. */
+  function momentsOf(values: readonly number[]): SetMoments {
     const mean = values.reduce((a, b) => a + b, 0) / values.length;
-    return { count: values.length, mean, m2: values.reduce((sum, value) => sum + (value - mean) ** 2, 0) };
+    const m2 = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+    return { count: values.length, mean: Float64Array.of(mean), m2: Float64Array.of(m2) };
   }
 
-  test("of two parts is the moments of the whole, wherever it is cut", () => {
+  test("of parts is the moments of the whole, wherever it is cut", () => {
     const part = fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 1, maxLength: 50 });
     fc.assert(
-      fc.property(part, part, (a, b) => {
-        const merged = mergeTwo(momentsOf(a), momentsOf(b));
-        const whole = momentsOf([...a, ...b]);
+      fc.property(fc.array(part, { minLength: 1, maxLength: 5 }), (parts) => {
+        const merged = mergeMoments(parts.map(momentsOf));
+        const whole = momentsOf(parts.flat());
         expect(merged.count).toBe(whole.count);
-        expect(merged.mean).toBeCloseTo(whole.mean, 9);
-        expect(merged.m2).toBeCloseTo(whole.m2, 5);
+        expect(merged.mean[0]).toBeCloseTo(whole.mean[0] as number, 9);
+        expect(merged.m2[0]).toBeCloseTo(whole.m2[0] as number, 5);
       }),
       { seed: 1 },
     );
   });
 
   test("with an empty part is the other", () => {
-    const empty = { count: 0, mean: 0, m2: 0 };
+    const empty = { count: 0, mean: new Float64Array(1), m2: new Float64Array(1) };
     const some = momentsOf([1, 2, 4]);
-    expect(mergeTwo(empty, some)).toBe(some);
-    expect(mergeTwo(some, empty)).toBe(some);
+    expect(mergeMoments([empty, some])).toEqual(some);
+    expect(mergeMoments([some, empty])).toEqual(some);
   });
 });
