@@ -17,6 +17,7 @@ import {
   type ReducePhase,
 } from "./protocol.js";
 import { eachEntry, entriesPerSample, ofChannels, ofMoments, type Statistics } from "./statistics.js";
+import type { Steps } from "./steps.js";
 import type { Workspace } from "./workspace.js";
 
 /** Gradients by affine index, in float64. */
@@ -32,13 +33,13 @@ export interface Known {
 }
 
 /** Gradient of the operands' x, given g, to y (which may be x or g). Returns the parameters', where there are any. */
-export async function differentiate(
+export function* differentiate(
   normalization: Normalization,
   operands: Operands,
   known: Known,
   workspace: Workspace,
   start: Start,
-): Promise<ParameterGradients | null> {
+): Steps<ParameterGradients | null> {
   const { eps, given, centred, weight, bias } = normalization;
   const parameters = weight !== null || bias !== null;
   const plan = makeBackwardPlan(normalization.geometry, {
@@ -58,7 +59,7 @@ export async function differentiate(
   let { moments } = known;
   if (plan.moments !== undefined) {
     const partials = workspace.float64(partialNumbers(plan.moments, geometry.n));
-    await run(plan.moments, { ...operands, partials: partials.address });
+    yield run(plan.moments, { ...operands, partials: partials.address });
     moments = mergePartials(plan.moments, geometry, partials.values);
   }
   const statistics = given !== null ? ofChannels(given, eps) : moments && ofMoments(moments, eps);
@@ -70,14 +71,14 @@ export async function differentiate(
     const partials = workspace.float64(
       Math.ceil(accumulate.samples / accumulate.perBlock) * 2 * sampleCells(accumulate),
     );
-    await run(accumulate, { ...looked, partials: partials.address });
+    yield run(accumulate, { ...looked, partials: partials.address });
     found.addCells(partials.values, sampleCells(accumulate));
   }
   if ("differentiate" in last) {
     const phase = last.differentiate;
     const wanted = parameters && accumulate === undefined;
     const partials = wanted ? workspace.float64(differentiatePartials(phase)) : undefined;
-    await run(phase, { ...looked, weight: weights?.address ?? NONE, partials: partials?.address ?? NONE });
+    yield run(phase, { ...looked, weight: weights?.address ?? NONE, partials: partials?.address ?? NONE });
     if (partials !== undefined) {
       if (phase.byCell) found.addCells(partials.values, sampleCells(phase));
       else found.addRuns(partials.values);
@@ -90,7 +91,7 @@ export async function differentiate(
   const byCell = last.propagate.layout === "cells";
   if (last.reduce !== undefined && statistics !== undefined) {
     const cellWeights = byCell ? (weights?.address ?? NONE) : NONE;
-    const channels = await reduce(last.reduce, looked, cellWeights, geometry, statistics, workspace, run);
+    const channels = yield* reduce(last.reduce, looked, cellWeights, geometry, statistics, workspace, run);
     if (parameters && !byCell) found.addChannels(channels, statistics);
     sums ??= channels;
   }
@@ -109,12 +110,12 @@ export async function differentiate(
     folded: operands.cells !== CELLS.float64,
   });
   const cellWeights = byCell ? (weights?.address ?? NONE) : NONE;
-  await run(last.propagate, { ...operands, weight: cellWeights, table: propagateTable.address });
+  yield run(last.propagate, { ...operands, weight: cellWeights, table: propagateTable.address });
   return parameters ? found : null;
 }
 
 /** The sums of a reduce phase, by channel. */
-export async function reduce(
+export function* reduce(
   phase: ReducePhase,
   operands: Operands,
   weight: number,
@@ -122,10 +123,10 @@ export async function reduce(
   statistics: Statistics,
   workspace: Workspace,
   run: ReturnType<Start>,
-): Promise<ChannelSums> {
+): Steps<ChannelSums> {
   const partials = workspace.float64(partialNumbers(phase, geometry.n));
   const table = phase.layout === "columns" ? fillMeans(statistics, phase.width, geometry, workspace) : NONE;
-  await run(phase, { ...operands, weight, table, partials: partials.address });
+  yield run(phase, { ...operands, weight, table, partials: partials.address });
   return addPartials(phase, geometry, partials.values);
 }
 

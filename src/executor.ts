@@ -4,6 +4,7 @@ import { runInline } from "../workers/phase.js";
 import type { CallOptions } from "./calls/options.js";
 import type { Start } from "./normalize.js";
 import { type CellsCode, NONE, type Phase, sliceCount, stageBytesOf } from "./protocol.js";
+import type { Steps } from "./steps.js";
 import { Arena } from "./tensor/arena.js";
 import { DTYPES, type Dtype } from "./tensor/dtype.js";
 import { cellsOf, type Shape } from "./tensor/shape.js";
@@ -37,17 +38,17 @@ export class Executor {
    * One call's work on `tensors`: they stay where they are, whatever the caller disposes of meanwhile, and `work` gets their addresses.
    * Its workspace is given back when it ends.
    */
-  async hold<T>(
+  *hold<T>(
     operation: string,
     tensors: readonly Tensor[],
-    work: (addresses: number[], workspace: Workspace) => Promise<T>,
-  ): Promise<T> {
+    work: (addresses: number[], workspace: Workspace) => Steps<T>,
+  ): Steps<T> {
     const addresses = tensors.map(pin);
     const workspace = new Workspace(this.arena, operation);
     try {
-      const result = await work(addresses, workspace);
+      const result = yield* work(addresses, workspace);
       // Calls on the calling thread may follow each other without a turn of the event loop, in which nothing dropped is freed.
-      if (this.arena.turnIsDue) await new Promise(setImmediate);
+      if (this.arena.turnIsDue) yield new Promise(setImmediate);
       return result;
     } finally {
       workspace.giveBack();

@@ -6,6 +6,7 @@ import { mergePartials, partialNumbers, type SetMoments } from "./moments.js";
 import { makePlan, type Plan } from "./plan.js";
 import { type ApplyPhase, NONE, type Operands, type Phase } from "./protocol.js";
 import { eachEntry, entriesPerSample, ofChannels, ofMoments, type Statistics } from "./statistics.js";
+import type { Steps } from "./steps.js";
 import type { Workspace } from "./workspace.js";
 
 /** Computes one phase, here or on the workers. */
@@ -24,14 +25,14 @@ function phasesOf({ phases }: Plan): Phase[] {
  * Computes `normalization` of the operands' x into y (which may be x), with `moments` instead of the tensor's own where they are given.
  * Returns the sets' moments where they are `wanted`.
  */
-export async function normalize(
+export function* normalize(
   normalization: Normalization,
   operands: Operands,
   moments: SetMoments | undefined,
   wanted: boolean,
   workspace: Workspace,
   start: Start,
-): Promise<SetMoments | undefined> {
+): Steps<SetMoments | undefined> {
   const { eps, given, centred } = normalization;
   const affine = affineOf(normalization);
   const plan = makePlan(normalization.geometry, {
@@ -46,20 +47,20 @@ export async function normalize(
 
   if ("normalize" in phases) {
     const found = wanted ? workspace.float64(2 * setCount(geometry)) : undefined;
-    await run(phases.normalize, { ...operands, ...addressesOf(widened), moments: found?.address ?? NONE });
+    yield run(phases.normalize, { ...operands, ...addressesOf(widened), moments: found?.address ?? NONE });
     return found && unpack(found.values, cellsPerSet(geometry));
   }
 
   let known = moments;
   if (phases.moments !== undefined) {
     const partials = workspace.float64(partialNumbers(phases.moments, geometry.n));
-    await run(phases.moments, { ...operands, partials: partials.address });
+    yield run(phases.moments, { ...operands, partials: partials.address });
     known = mergePartials(phases.moments, geometry, partials.values);
   }
   const statistics = given !== null ? ofChannels(given, eps) : ofMoments(known as SetMoments, eps);
   const table = fillTable(phases.apply, geometry, statistics, widened, workspace);
   const affineOperands = phases.apply.layout === "cells" ? addressesOf(widened) : {};
-  await run(phases.apply, { ...operands, ...affineOperands, table });
+  yield run(phases.apply, { ...operands, ...affineOperands, table });
   return known;
 }
 

@@ -16,6 +16,7 @@ import { checkPositiveInteger, readOptions } from "./layers/arguments.js";
 import type { Layer } from "./layers/layer.js";
 import type { Moments, SetMoments } from "./moments.js";
 import { MAX_THREADS } from "./protocol.js";
+import { drive, type Steps } from "./steps.js";
 import { checkDtype, type Dtype, dtypeOf, type OutputDtype, type TensorSource } from "./tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "./tensor/shape.js";
 import type { Tensor } from "./tensor/tensor.js";
@@ -156,9 +157,17 @@ export class NormPool implements AsyncDisposable {
   }
 
   /** Starts a call of a layer, or of the operation named, unless the pool is closed, and waits for it in `close`. */
-  async #run<T>(operation: Layer | string, start: () => Promise<T>): Promise<T> {
-    this.#checkOpen(typeof operation === "string" ? operation : (operation?.name ?? "pool.forward"));
-    const call = start();
+  #run<T>(operation: Layer | string, start: () => Steps<T>): Promise<T> {
+    try {
+      this.#checkOpen(typeof operation === "string" ? operation : (operation?.name ?? "pool.forward"));
+      const call = drive(start());
+      return call instanceof Promise ? this.#follow(call) : Promise.resolve(call);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async #follow<T>(call: Promise<T>): Promise<T> {
     this.#running.add(call);
     try {
       return await call;

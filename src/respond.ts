@@ -3,13 +3,14 @@ import type { Response } from "./layers/layer.js";
 import type { Start } from "./normalize.js";
 import { slices } from "./plan.js";
 import { NONE, type Operands, type ResponsePhase } from "./protocol.js";
+import type { Steps } from "./steps.js";
 
 /** Float64 numbers of a task's scratch: the squares of a tile's cells, of all its channels, stay in a core's cache. */
 const SCRATCH_NUMBERS = 32_768;
 /** Positions of a tile at most. */
 const TILE = 512;
 
-export async function respond(response: Response, operands: Operands, start: Start): Promise<void> {
+export function* respond(response: Response, operands: Operands, start: Start): Steps<void> {
   const { samples, channels, space, size, alpha, beta, k } = response;
   const tile = Math.max(1, Math.min(space, TILE, Math.floor(SCRATCH_NUMBERS / channels)));
   const arrays = operands.g === NONE ? 1 : 3;
@@ -25,5 +26,5 @@ export async function respond(response: Response, operands: Operands, start: Sta
     scratchBytes: arrays * channels * (tile + (tile % 2)) * 8,
     ...slices(samples * Math.ceil(space / tile), channels * tile),
   };
-  await start([phase])(phase, operands);
+  yield start([phase])(phase, operands);
 }

@@ -13,6 +13,7 @@ import {
 } from "../src/index.js";
 import { normalize, type Run } from "../src/normalize.js";
 import { CELLS, operandsOf, type Phase, STAGE_BYTES, sliceCount } from "../src/protocol.js";
+import { drive } from "../src/steps.js";
 import { Arena } from "../src/tensor/arena.js";
 import { Threads } from "../src/threads.js";
 import { Workspace } from "../src/workspace.js";
@@ -38,7 +39,7 @@ async function forward(layer: Layer, data: Float32Array, shape: readonly number[
   if (computation.kind !== "normalization") throw new Error("expected a normalization");
   const staging = { stage: workspace.bytes(7 * STAGE_BYTES), stageBytes: STAGE_BYTES };
   const operands = { ...operandsOf(CELLS.float32, x.address, y.address), ...staging };
-  await normalize(computation, operands, undefined, false, workspace, () => run);
+  await drive(normalize(computation, operands, undefined, false, workspace, () => run));
   const result = new Float32Array(y.buffer, y.address, data.length).slice();
   workspace.giveBack();
   arena.free(x);

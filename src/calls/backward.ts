@@ -10,6 +10,7 @@ import { checkMoments, type SetMoments } from "../moments.js";
 import { CELLS, NONE, operandsOf } from "../protocol.js";
 import { respond } from "../respond.js";
 import { ofMoments } from "../statistics.js";
+import type { Steps } from "../steps.js";
 import type { Dtype } from "../tensor/dtype.js";
 import { checkTensor, type Tensor } from "../tensor/tensor.js";
 import { checkBatch } from "./forward.js";
@@ -43,11 +44,7 @@ export interface Gradients<D extends Dtype = Dtype> {
 }
 
 /** `pool.backward`. */
-export async function backward<D extends Dtype>(
-  executor: Executor,
-  layer: Layer,
-  given: unknown,
-): Promise<Gradients<D>> {
+export function* backward<D extends Dtype>(executor: Executor, layer: Layer, given: unknown): Steps<Gradients<D>> {
   const call = checkGradientCall<BackwardOptions<D>>(executor, "pool.backward", layer, given, ["out", "sums"]);
   const { operation, options, computation } = call;
   const { input, gradOutput, out } = options;
@@ -58,16 +55,16 @@ export async function backward<D extends Dtype>(
   const y = out ?? executor.allocate(operation, input.dtype, input.shape, false);
   const cells = CELLS[input.dtype];
   try {
-    return await executor.hold(operation, [input, gradOutput, y], async ([x = 0, g = 0, to = 0], workspace) => {
+    return yield* executor.hold(operation, [input, gradOutput, y], function* ([x = 0, g = 0, to = 0], workspace) {
       const start = executor.starter(operation, input.size, cells, workspace, options);
       const operands = { ...operandsOf(cells, x, to), g };
       if (computation.kind === "response") {
-        if (input.size > 0) await respond(computation, operands, start);
+        if (input.size > 0) yield* respond(computation, operands, start);
         return { gradInput: y, gradWeight: null, gradBias: null };
       }
       const parameters =
         input.size > 0
-          ? await differentiate(computation, operands, { moments, sums }, workspace, start)
+          ? yield* differentiate(computation, operands, { moments, sums }, workspace, start)
           : noGradients(computation);
       const { weight, bias } = computation;
       return {
@@ -83,7 +80,7 @@ export async function backward<D extends Dtype>(
 }
 
 /** `pool.gradientSums`. */
-export async function gradientSums(executor: Executor, layer: Layer, given: unknown): Promise<GradientSums> {
+export function* gradientSums(executor: Executor, layer: Layer, given: unknown): Steps<GradientSums> {
   const call = checkGradientCall<GradientOptions>(executor, "pool.gradientSums", layer, given, []);
   const { operation, options, computation } = call;
   const { input, gradOutput } = options;
@@ -97,12 +94,12 @@ export async function gradientSums(executor: Executor, layer: Layer, given: unkn
     return { count: 0, sumDy: new Float64Array(geometry.g), sumDyXmu: new Float64Array(geometry.g) };
   }
   const cells = CELLS[input.dtype];
-  return executor.hold(operation, [input, gradOutput], async ([x = 0, g = 0], workspace) => {
+  return yield* executor.hold(operation, [input, gradOutput], function* ([x = 0, g = 0], workspace) {
     const phase = reducePhase(geometry, false);
     const run = executor.starter(operation, input.size, cells, workspace, options)([phase]);
     const statistics = ofMoments(moments, eps);
     const operands = { ...operandsOf(cells, x, NONE), g, statistics: fillStatistics(statistics, geometry, workspace) };
-    const channels = await reduce(phase, operands, NONE, geometry, statistics, workspace, run);
+    const channels = yield* reduce(phase, operands, NONE, geometry, statistics, workspace, run);
     const { products, gradients } = sumsOfSets(channels, geometry, null);
     return { count: cellsPerSet(geometry), sumDy: gradients, sumDyXmu: products };
   });

@@ -6,23 +6,26 @@ import { checkMoments, type SetMoments } from "../moments.js";
 import { normalize } from "../normalize.js";
 import { CELLS, operandsOf } from "../protocol.js";
 import { respond } from "../respond.js";
+import type { Steps } from "../steps.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { checkTensor, type Tensor } from "../tensor/tensor.js";
 import { checkCallOptions, checkFunction, checkLayer, checkOut, type ForwardOptions } from "./options.js";
 
+const FORWARD_OPTIONS = ["out", "moments", "onMoments"] as const;
+
 /** `pool.forward`. */
-export async function forward<D extends Dtype>(
+export function* forward<D extends Dtype>(
   executor: Executor,
   layer: Layer,
   x: Tensor<D>,
   given: unknown,
-): Promise<Tensor<OutputDtype<D>>> {
+): Steps<Tensor<OutputDtype<D>>> {
   checkLayer("pool.forward", layer);
   const operation = layer.name;
   checkTensor(operation, "x", x, executor.arena);
   type Output = Tensor<OutputDtype<D>>;
-  const options = checkCallOptions<ForwardOptions<Output>>(operation, given, ["out", "moments", "onMoments"]);
+  const options = checkCallOptions<ForwardOptions<Output>>(operation, given, FORWARD_OPTIONS);
   const { out, channelAxis, onMoments } = options;
   checkFunction(operation, "onMoments", onMoments);
   const dtype = (x.dtype === "uint8" ? "float32" : x.dtype) as OutputDtype<D>;
@@ -38,18 +41,18 @@ export async function forward<D extends Dtype>(
   const y = out ?? executor.allocate(operation, dtype, x.shape, false);
   const cells = CELLS[x.dtype];
   try {
-    return await executor.hold(operation, [x, y], async ([from = 0, to = 0], workspace) => {
+    return yield* executor.hold(operation, [x, y], function* ([from = 0, to = 0], workspace) {
       const start = executor.starter(operation, x.size, cells, workspace, options);
       const operands = operandsOf(cells, from, to);
       if (computation.kind === "response") {
-        if (x.size > 0) await respond(computation, operands, start);
+        if (x.size > 0) yield* respond(computation, operands, start);
         return y;
       }
       const { update } = computation;
       const wanted = update !== null || onMoments !== undefined;
       const found =
         x.size > 0
-          ? await normalize(computation, operands, moments, wanted, workspace, start)
+          ? yield* normalize(computation, operands, moments, wanted, workspace, start)
           : (moments ?? noMoments(computation));
       if (found !== undefined) {
         onMoments?.(found); // first: the call fails if it throws

@@ -5,24 +5,25 @@ import type { Layer } from "../layers/layer.js";
 import { type Moments, mergePartials, partialNumbers, type SetMoments } from "../moments.js";
 import { makeMomentsPhase } from "../plan.js";
 import { CELLS, NONE, operandsOf } from "../protocol.js";
+import type { Steps } from "../steps.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { checkTensor } from "../tensor/tensor.js";
 import { noMoments } from "./forward.js";
 import { type CallOptions, checkCallOptions, checkLayer, type LayerCallOptions } from "./options.js";
 
 /** `pool.moments`. */
-export async function moments(executor: Executor, x: Tensor, given: unknown): Promise<Moments> {
+export function* moments(executor: Executor, x: Tensor, given: unknown): Steps<Moments> {
   const operation = "pool.moments";
   checkTensor(operation, "x", x, executor.arena);
   const options = checkCallOptions<CallOptions>(operation, given, []);
   if (x.size === 0) return { count: 0, mean: 0, m2: 0 };
   const all = { n: 1, r: 1, g: 1, k: 1, s: x.size };
-  const { count, mean, m2 } = await find(executor, operation, x, all, true, options);
+  const { count, mean, m2 } = yield* find(executor, operation, x, all, true, options);
   return { count, mean: mean[0] as number, m2: m2[0] as number };
 }
 
 /** `pool.setMoments`. */
-export async function setMoments(executor: Executor, layer: Layer, x: Tensor, given: unknown): Promise<SetMoments> {
+export function* setMoments(executor: Executor, layer: Layer, x: Tensor, given: unknown): Steps<SetMoments> {
   checkLayer("pool.setMoments", layer);
   const operation = layer.name;
   checkTensor(operation, "x", x, executor.arena);
@@ -34,7 +35,7 @@ export async function setMoments(executor: Executor, layer: Layer, x: Tensor, gi
   }
   const { geometry, centred } = computation;
   if (x.size === 0) return noMoments(computation) as SetMoments;
-  return find(executor, operation, x, geometry, centred, options);
+  return yield* find(executor, operation, x, geometry, centred, options);
 }
 
 function find(
@@ -44,13 +45,13 @@ function find(
   geometry: Geometry,
   centred: boolean,
   options: CallOptions,
-): Promise<SetMoments> {
+): Steps<SetMoments> {
   const cells = CELLS[x.dtype];
-  return executor.hold(operation, [x], async ([address = 0], workspace) => {
+  return executor.hold(operation, [x], function* ([address = 0], workspace) {
     const phase = makeMomentsPhase(geometry, centred);
     const run = executor.starter(operation, x.size, cells, workspace, options)([phase]);
     const partials = workspace.float64(partialNumbers(phase, geometry.n));
-    await run(phase, { ...operandsOf(cells, address, NONE), partials: partials.address });
+    yield run(phase, { ...operandsOf(cells, address, NONE), partials: partials.address });
     return mergePartials(phase, geometry, partials.values);
   });
 }

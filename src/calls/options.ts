@@ -1,5 +1,4 @@
 import { AbortedError, describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
-import { readOptions } from "../layers/arguments.js";
 import type { Layer } from "../layers/layer.js";
 import type { SetMoments } from "../moments.js";
 import type { Phase } from "../protocol.js";
@@ -63,9 +62,7 @@ export function checkCallOptions<T extends LayerCallOptions>(
   keys: readonly Exclude<keyof T & string, keyof LayerCallOptions>[],
   argument = "options",
 ): T {
-  const known = [...keys, "channelAxis", "signal", "onProgress"];
-  const none = Object.fromEntries(known.map((key) => [key, undefined])) as unknown as T;
-  const options = readOptions<T>(operation, given, none, argument);
+  const options = copyOptions<T>(operation, given, keys, argument);
   const { channelAxis, signal, onProgress } = options;
   if (channelAxis !== undefined && !Number.isSafeInteger(channelAxis)) {
     throw new InvalidArgumentError(operation, "channelAxis", "a safe integer", describe(channelAxis));
@@ -76,6 +73,23 @@ export function checkCallOptions<T extends LayerCallOptions>(
   checkFunction(operation, "onProgress", onProgress);
   if (signal?.aborted) throw new AbortedError(operation, signal.reason);
   return options;
+}
+
+const NO_OPTIONS = {};
+const EVERY_CALLS: readonly string[] = ["channelAxis", "signal", "onProgress"];
+
+/** The options as they are now, whatever the caller does with the object later. A small call's time is in objects: it makes one. */
+function copyOptions<T>(operation: string, given: unknown, keys: readonly string[], argument: string): T {
+  if (given === undefined) return NO_OPTIONS as T;
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw new InvalidArgumentError(operation, argument, "an object", describe(given));
+  }
+  for (const key of Object.keys(given)) {
+    if (keys.includes(key) || EVERY_CALLS.includes(key)) continue;
+    const expected = `only ${[...keys, ...EVERY_CALLS].join(", ")}`;
+    throw new InvalidArgumentError(operation, argument, expected, describe(key));
+  }
+  return { ...given } as T;
 }
 
 export function checkFunction(operation: string, argument: string, value: unknown): void {
