@@ -22,6 +22,19 @@ export function overflows(dtype: FloatDtype, value: number): boolean {
   return Math.abs(value) >= (1 - 2 ** -(fraction + 2)) * 2 ** end;
 }
 
+/** The number of the type nearest to `value`, of two the one whose last bit is 0. */
+export function nearest(dtype: FloatDtype, value: number): number {
+  if (overflows(dtype, value)) return Math.sign(value) * Infinity;
+  const step = spacing(dtype, Math.abs(value));
+  // Both are exact: a step is a power of 2, and of a float64 there are no more than 2^53 steps.
+  const steps = value / step;
+  const below = Math.floor(steps);
+  const over = steps - below;
+  const up = over > 0.5 || (over === 0.5 && below % 2 !== 0);
+  const rounded = (up ? below + 1 : below) * step;
+  return rounded === 0 && (value < 0 || Object.is(value, -0)) ? -0 : rounded;
+}
+
 /** The largest error of a tensor; infinite where a cell is NaN that should not be. */
 export function worstError(actual: ArrayLike<number>, reference: ArrayLike<number>): number {
   let worst = 0;
