@@ -41,7 +41,13 @@ type Shape = readonly number[];
 type Cells = ArrayLike<number>;
 
 /** Without weights LocalResponseNorm, without biases RMSNorm. */
-type OracleGradients = Pick<ReferenceGradients, "gradInput" | "scale"> & Partial<ReferenceGradients>;
+export type OracleGradients = Pick<ReferenceGradients, "gradInput" | "scale"> & Partial<ReferenceGradients>;
+
+interface OracleOutput {
+  readonly y: Float64Array;
+  /** Of each set, where the layer has any. */
+  readonly variance?: Float64Array;
+}
 
 export interface LayerCase {
   readonly name: string;
@@ -49,7 +55,9 @@ export interface LayerCase {
   readonly channelAxis: number | undefined;
   /** The same layer with the same parameters each time. */
   make(dtype: ParameterDtype): Layer;
-  forward(layer: Layer, x: Cells): Float64Array;
+  /** Whether a mean of the cells' own is taken off, or a running one, or none. */
+  readonly mean: "own" | "running" | "none";
+  forward(layer: Layer, x: Cells): OracleOutput;
   backward(layer: Layer, x: Cells, g: Cells): OracleGradients;
 }
 
@@ -91,7 +99,7 @@ function optionsOf(layer: Layer, channelAxis: number | undefined): ReferenceOpti
   };
 }
 
-type Forward = (x: Cells, options: ReferenceOptions) => { readonly y: Float64Array };
+type Forward = (x: Cells, options: ReferenceOptions) => OracleOutput;
 type Backward = (x: Cells, g: Cells, options: ReferenceOptions) => OracleGradients;
 
 interface Made {
@@ -119,11 +127,12 @@ function caseOf(
     name: words.join(", "),
     shape,
     channelAxis,
+    mean: evaluation ? "running" : /^(RMS|Local)/.test(what) ? "none" : "own",
     make: (dtype) => {
       const layer = withParameters(make({ affine, dtype, trackRunningStats: evaluation }), runningMean);
       return Object.assign(layer, { training: !evaluation });
     },
-    forward: (layer, x) => forward(x, optionsOf(layer, channelAxis)).y,
+    forward: (layer, x) => forward(x, optionsOf(layer, channelAxis)),
     backward: (layer, x, g) => backward(x, g, optionsOf(layer, channelAxis)),
   };
 }

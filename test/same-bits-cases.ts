@@ -1,6 +1,6 @@
 // What the tests of the same bits compute: every layer in every layout, large enough for several slices, which together need every phase.
 import type { Dtype, Layer } from "../src/index.js";
-import { type Cells, cellsOf, normalNumbers } from "./cells.js";
+import { type Cells, normalCells } from "./cells.js";
 import {
   batchNormCase,
   groupNormCase,
@@ -10,9 +10,6 @@ import {
   localResponseNormCase,
   rmsNormCase,
 } from "./layer-cases.js";
-
-/** Of the largest case. */
-const MOST_CELLS = 650_000;
 
 /** The cases by why they are there. */
 export const CASES: readonly (readonly [why: string, layerCase: LayerCase])[] = [
@@ -67,17 +64,14 @@ export const PARTS: readonly (readonly [why: string, layerCase: LayerCase])[] = 
   ["a part of a batch, channels before all else", batchNormCase([5, 30_011], { sync: true, channelAxis: 0 })],
 ];
 
-const drawn = new Map<string, Cells>();
-
-/** The case's cells, about 3 with deviation 1; of uint8 about 128. Drawn once for all cases: most of the time went there. */
+/** The case's cells, about 3; of uint8 about 128. */
 export function inputOf({ shape }: LayerCase, dtype: Dtype, seed = 11): Cells {
-  const key = `${dtype} ${seed}`;
-  const [mean, deviation] = dtype === "uint8" ? [128, 40] : [3, 1];
-  const all = drawn.get(key) ?? cellsOf(dtype, normalNumbers(MOST_CELLS, seed, mean, deviation));
-  drawn.set(key, all);
-  const cells = shape.reduce((a, b) => a * b, 1);
-  if (cells > MOST_CELLS) throw new RangeError(`[${shape}] has more than ${MOST_CELLS} cells`);
-  return all.subarray(0, cells);
+  return normalCells(
+    dtype,
+    shape.reduce((a, b) => a * b, 1),
+    seed,
+    dtype === "uint8" ? 128 : 3,
+  );
 }
 
 /** A layer with the case's parameters, for cells of the dtype. */
