@@ -83,7 +83,7 @@ function powerOfOther(s: f64, b: f64): f64 {
   }
   const whole = Math.trunc(b) == b, odd = whole && Math.abs(b % 2) == 1;
   if (s == 0) return b > 0 ? (odd ? s : 0) : odd ? 1 / s : Infinity;
-  if (!whole) return NaN;
+  if (!whole) return s > -Infinity ? NaN : b < 0 ? 0 : Infinity;
   const size = powerOfOne(-s, b);
   return odd ? -size : size;
 }
@@ -93,7 +93,9 @@ function powerOfOther(s: f64, b: f64): f64 {
 export function power(s: v128, b: v128): v128 {
   if (f64x2.extract_lane(b, 0) == -0.75) {
     const root = f64x2.sqrt(s);
-    return f64x2.div(f64x2.splat(1), f64x2.mul(root, f64x2.sqrt(root)));
+    const result = f64x2.div(f64x2.splat(1), f64x2.mul(root, f64x2.sqrt(root)));
+    // -Infinity, which has no root, is as large as Infinity.
+    return v128.andnot(result, f64x2.eq(s, f64x2.splat(-Infinity)));
   }
   const normal = v128.and(f64x2.ge(s, f64x2.splat(2.2250738585072014e-308)), f64x2.lt(s, f64x2.splat(Infinity)));
   if (i64x2.all_true(normal)) return powerOfNormal(s, b);
