@@ -1,0 +1,61 @@
+// Cells of which few make up most of a sum, or whose roundings are alike, as rows and as columns, against the float64 oracle. Nothing averages
+// out in their sums by blocks, so the bound is what holds if all roundings go the same way, in u = 2^-24:
+//
+// A cell's deviation and its sums are rounded 6 times, its square and its sums 8 times (accuracy.test.ts). Blocks are kept where the pivot is
+// within half a deviation of the mean: then the mean of |x - p| is at most sqrt(1.25) deviations, of (x - p)^2 1.25 variances. So the mean is
+// off by 6 sqrt(1.25) < 7 u deviations; the variance by 8 * 1.25 u, and by 7 u for the square of the sum that is taken off: 17 u, of which
+// the deviation has half. A result y is off by 7 u + 9 u |y|, and its own rounding.
+import { afterAll, describe, test } from "vitest";
+import { BatchNorm1d, LayerNorm, NormPool } from "../src/index.js";
+import { expectWithin } from "./accuracy-bounds.js";
+import { batchNorm, layerNorm } from "./reference.js";
+import { spacing } from "./rounding.js";
+import { normal } from "./support.js";
+
+const U = 2 ** -24;
+const bound = (y: number) => 7 * U + 9 * U * Math.abs(y) + spacing("float32", Math.abs(y)) / 2;
+
+const SETS = 40;
+/** Small beside any variance here, so that it does not hide an error of one. */
+const EPS = 1e-12;
+
+/** Cell `i` of a set, of a normal number. */
+const DATA: readonly (readonly [string, (z: number, i: number) => number])[] = [
+  ["heavy-tailed", (z) => Math.exp(3 * z)],
+  ["skewed", (z) => Math.exp(2 * z)],
+  ["2 % nonzero", (z) => (z > 2 ? z : 0)],
+  ["rectified", (z) => Math.max(0, z - 2)],
+  ["two-valued", (z) => (z > 1 ? 1 : 0)],
+  ["periodic", (_, i) => (i % 7) * 0.1],
+  ["alternating", (_, i) => (i % 2 === 0 ? -0.77777 : 0.3333)],
+  ["a ramp", (_, i) => i * 0.37],
+  ["piecewise constant", (_, i) => Math.sin(Math.floor(i / 97))],
+  ["another block first", (z, i) => (i % 1024 < 64 ? z * 0.01 : z + 3)],
+  ["one spike", (_, i) => (i % 1023 === 5 ? 2.6848 : -1.48867702)],
+];
+
+// What is summed by blocks from, 256 cells of a row and 64 of a column, and with few cells after the last block or sweep.
+const ROWS = [256, 257, 319, 448, 512, 1025, 20_000];
+const COLUMNS = [64, 65, 79, 112, 128, 513, 4100];
+
+const pool = new NormPool({ threads: 2 });
+afterAll(() => pool.close());
+
+describe.each(DATA)("%s", (_, cell) => {
+  const setsOf = (length: number) => normal(SETS * length, length).map((z, i) => cell(z, i % length));
+
+  test.each(ROWS)("in rows of %i", async (length) => {
+    const data = setsOf(length);
+    using x = pool.from(data, [SETS, length]);
+    using y = await pool.forward(new LayerNorm(length, { eps: EPS, elementwiseAffine: false }), x);
+    expectWithin("output", y.data, layerNorm(data, [length], { eps: EPS }).y, bound);
+  });
+
+  test.each(COLUMNS)("in columns of %i", async (length) => {
+    const [sets, shape] = [setsOf(length), [length, SETS]];
+    const data = sets.map((_, i) => sets[(i % SETS) * length + Math.floor(i / SETS)] as number);
+    using x = pool.from(data, shape);
+    using y = await pool.forward(new BatchNorm1d(SETS, { eps: EPS, affine: false }), x);
+    expectWithin("output", y.data, batchNorm(data, shape, { eps: EPS }).y, bound);
+  });
+});
