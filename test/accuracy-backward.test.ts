@@ -19,8 +19,8 @@ import type { FloatDtype } from "./rounding.js";
 /** Means that the dtype's cells still deviate by 1 from. */
 const MEANS: readonly (readonly [FloatDtype, readonly number[]])[] = [
   ["float32", [0, 1, 1e2, 1e4, 1e6]],
-  ["float64", [0, 1e2, 1e6]],
-  ["float16", [0, 1e2]],
+  ["float64", [1, 1e6]],
+  ["float16", [1e2]],
   ["bfloat16", [1]],
 ];
 

@@ -61,7 +61,6 @@ describe.each(DTYPES)("%s: in every way the bits are those of the calling thread
       expectSameBytes(await backward({ ...call, run, over: "g" }), expected, `${what}, over gradOutput`);
       expectSameBytes(await backward({ ...call, run, over: "x" }), expected, `${what}, over the input`);
       if (moments === undefined) continue; // Running statistics, or no statistics at all.
-      expectSameBytes(await backward({ ...call, run, moments }), expected, `${what}, with saved moments`);
       const saved = await backward({ ...call, run, moments, over: "g" });
       expectSameBytes(saved, expected, `${what}, with saved moments, over gradOutput`);
     }
