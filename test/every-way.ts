@@ -9,6 +9,7 @@ import { normalize, type Run, type Start } from "../src/normalize.js";
 import { CELLS, NONE, operandsOf, type Phase, sliceCount, stageBytesOf } from "../src/protocol.js";
 import { respond } from "../src/respond.js";
 import { ofMoments } from "../src/statistics.js";
+import { drive } from "../src/steps.js";
 import { Arena } from "../src/tensor/arena.js";
 import type { Dtype } from "../src/tensor/dtype.js";
 import { Threads } from "../src/threads.js";
@@ -96,8 +97,8 @@ export async function forward(call: ForwardCall): Promise<{ bits: Bits; moments:
     const computation = prepare(call);
     const start = startOf(call, workspace);
     let moments: SetMoments | undefined;
-    if (computation.kind === "response") await respond(computation, operands, start);
-    else moments = await normalize(computation, operands, call.moments, wanted, workspace, start);
+    if (computation.kind === "response") await drive(respond(computation, operands, start));
+    else moments = await drive(normalize(computation, operands, call.moments, wanted, workspace, start));
     const output = new Uint8Array(arena.memory.buffer, to, outputBytes).slice();
     return { bits: { output, ...(moments && { mean: bytesOf(moments.mean), m2: bytesOf(moments.m2) }) }, moments };
   });
@@ -122,8 +123,8 @@ export async function backward(call: BackwardCall): Promise<Bits> {
       const computation = prepare(call);
       const start = startOf(call, workspace);
       let parameters: ParameterGradients | null = null;
-      if (computation.kind === "response") await respond(computation, operands, start);
-      else parameters = await differentiate(computation, operands, { moments, sums }, workspace, start);
+      if (computation.kind === "response") await drive(respond(computation, operands, start));
+      else parameters = await drive(differentiate(computation, operands, { moments, sums }, workspace, start));
       const gradInput = new Uint8Array(arena.memory.buffer, to, x.byteLength).slice();
       if (parameters === null) return { gradInput };
       return { gradInput, gradWeight: bytesOf(parameters.weight), gradBias: bytesOf(parameters.bias) };
@@ -143,7 +144,7 @@ export async function sumsOfPart(call: BackwardCall & { readonly moments: SetMom
     const table = fillStatistics(statistics, geometry, workspace);
     const operands = { ...operandsOf(CELLS[dtype], from, NONE), g: beside, statistics: table };
     const run = startOf(call, workspace)([phase]);
-    const { products, gradients } = await reduce(phase, operands, NONE, geometry, statistics, workspace, run);
+    const { products, gradients } = await drive(reduce(phase, operands, NONE, geometry, statistics, workspace, run));
     return { products: bytesOf(products), gradients: bytesOf(gradients) };
   });
 }
