@@ -31,10 +31,10 @@ export const MAX_THREADS = 255;
 /** Columns of a unit in the columns layouts. */
 export const COLUMN_TILE = 512;
 /**
- * A task's stage: a segment of each of two inputs as float32, then three float64 of each column of a tile. Only calls
+ * A task's stage: a segment of each of two inputs as float32, then four float64 of each column of a tile. Only calls
  * that convert cells or go by columns have one.
  */
-export const STAGE_BYTES = 2 * SEGMENT_CELLS * 4 + 3 * COLUMN_TILE * 8;
+export const STAGE_BYTES = 2 * SEGMENT_CELLS * 4 + 4 * COLUMN_TILE * 8;
 /** Where the columns' part of a stage starts. */
 export const STAGE_COLUMNS = 2 * SEGMENT_CELLS * 4;
 

@@ -10,5 +10,7 @@ export const BLOCKS_FROM: usize = 256;
 export const LONG_RUN: usize = 1024;
 /** Rows taken in one sweep over the columns: their sums stay in registers for that many loads, and in float32 are widened after them. */
 export const SWEEP: usize = 16;
+/** Columns of fewer rows are summed exactly, as BLOCKS_FROM has it: 16 sums of a sweep. */
+export const SWEPT_FROM: usize = 256;
 /** Rows that a column's pivot is the mean of, from all over the segment: neighbours in space are alike. */
 export const PIVOT_ROWS: usize = 32;

@@ -1,10 +1,10 @@
 // Phase `moments`, layout `columns`: moments of each column of a block of rows. As in moments.ts there are two ways. Exact, from the first
 // row as pivot; and for float32 by blocks of SWEEP rows, from the mean of rows all over the segment, twice as fast. Where
-// that lost digits, in a few columns as a rule, four columns at a time are done again the exact way.
+// that lost digits, or a few rows are most of M2, four columns at a time are done again the exact way.
 import { inputAt, loadedRows, staged } from "./cells";
-import { PIVOT_ROWS, SWEEP } from "./constants";
+import { PIVOT_ROWS, SWEEP, SWEPT_FROM } from "./constants";
 import { bytesOf, loadCell, pair0 } from "./lanes";
-import { finish, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour, wellConditioned } from "./moments";
+import { finish, isSpread, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour, wellConditioned } from "./moments";
 import { putMoments } from "./moments-phase";
 
 /** What M2 never is: the column has to be done again. */
@@ -69,8 +69,10 @@ export function exactF32Columns(x: usize, partials: usize, rows: usize, width: u
   exactColumns<f32>(x, partials, rows, width, stride, columns);
 }
 
-/** Float32 sums of SWEEP rows, `step` bytes apart, of a multiple of four columns, added to float64 ones. */
-export function sweepF32Columns(top: usize, width: usize, step: usize, pivots: usize, sums: usize, squares: usize): void {
+/** Float32 sums of SWEEP rows, `step` bytes apart, of a multiple of four columns, added to float64 ones; so are the squares of their squares. */
+export function sweepF32Columns(
+  top: usize, width: usize, step: usize, pivots: usize, sums: usize, squares: usize, quads: usize,
+): void {
   const eight = width & ~7, height = step * SWEEP;
   const step2 = step << 1, step4 = step << 2;
   let c: usize = 0;
@@ -90,8 +92,8 @@ export function sweepF32Columns(top: usize, width: usize, step: usize, pivots: u
     }
     addWidened(sums + (c << 3), s);
     addWidened(sums + (c << 3) + 32, t);
-    addWidened(squares + (c << 3), q);
-    addWidened(squares + (c << 3) + 32, u);
+    addSquares(squares + (c << 3), quads + (c << 3), q);
+    addSquares(squares + (c << 3) + 32, quads + (c << 3) + 32, u);
   }
   if (c < width) {
     const p = v128.load(pivots + (c << 2));
@@ -104,7 +106,7 @@ export function sweepF32Columns(top: usize, width: usize, step: usize, pivots: u
       q = f32x4.add(q, squaresOfFour(d, e, f, g));
     }
     addWidened(sums + (c << 3), s);
-    addWidened(squares + (c << 3), q);
+    addSquares(squares + (c << 3), quads + (c << 3), q);
   }
 }
 
@@ -113,6 +115,16 @@ export function sweepF32Columns(top: usize, width: usize, step: usize, pivots: u
 export function addWidened(to: usize, v: v128): void {
   v128.store(to, f64x2.add(v128.load(to), f64x2.promote_low_f32x4(v)));
   v128.store(to, f64x2.add(v128.load(to, 16), f64x2.promote_low_f32x4(i64x2.shuffle(v, v, 1, 0))), 16);
+}
+
+/** Adds four float32 lanes to four float64 numbers, and their squares to four others. */
+@inline
+function addSquares(to: usize, quads: usize, v: v128): void {
+  const low = f64x2.promote_low_f32x4(v), high = f64x2.promote_low_f32x4(i64x2.shuffle(v, v, 1, 0));
+  v128.store(to, f64x2.add(v128.load(to), low));
+  v128.store(to, f64x2.add(v128.load(to, 16), high), 16);
+  v128.store(quads, f64x2.add(v128.load(quads), f64x2.mul(low, low)));
+  v128.store(quads, f64x2.add(v128.load(quads, 16), f64x2.mul(high, high)), 16);
 }
 
 /** float32 pivots of a multiple of four columns: their means over PIVOT_ROWS rows spread evenly. */
@@ -131,18 +143,18 @@ function putPivots(x: usize, rows: usize, width: usize, stride: usize, pivots: u
 
 /**
  * Moments of each of `width` columns over `rows` rows that lie `stride` cells apart. {mean, M2} of column c at partials + 16 * c;
- * `columns` is room for three float64 a column. One read.
+ * `columns` is room for four float64 a column. One read.
  */
 export function momentsF32Columns(x: usize, partials: usize, rows: usize, width: usize, stride: usize, columns: usize): void {
   setCentred(true);
   const four = width & ~3;
-  if (rows < 4 * SWEEP || four == 0) {
+  if (rows < SWEPT_FROM || four == 0) {
     exactF32Columns(x, partials, rows, width, stride, columns);
     return;
   }
-  const sums = columns, squares = sums + (four << 3), pivots = squares + (four << 3);
+  const sums = columns, squares = sums + (four << 3), quads = squares + (four << 3), pivots = quads + (four << 3);
   putPivots(x, rows, four, stride, pivots, sums);
-  memory.fill(sums, 0, four << 4);
+  memory.fill(sums, 0, four * 24);
   const swept = rows - (rows % SWEEP);
   let step = stride << 2;
   for (let row: usize = 0; row < swept; row += SWEEP) {
@@ -151,7 +163,7 @@ export function momentsF32Columns(x: usize, partials: usize, rows: usize, width:
       top = loadedRows(top, SWEEP, four, stride);
       step = four << 2;
     }
-    sweepF32Columns(top, four, step, pivots, sums, squares);
+    sweepF32Columns(top, four, step, pivots, sums, squares, quads);
   }
   let rest: usize = 0;
   if (swept < rows) {
@@ -161,13 +173,14 @@ export function momentsF32Columns(x: usize, partials: usize, rows: usize, width:
   for (let c: usize = 0; c < four; c++) {
     const pivot = <f64>load<f32>(pivots + (c << 2));
     let s = load<f64>(sums + (c << 3)), q = load<f64>(squares + (c << 3));
+    const spread = isSpread(q, load<f64>(quads + (c << 3)));
     for (let row: usize = swept; row < rows; row++) {
       const d = <f64>load<f32>(rest + (row - swept) * step + (c << 2)) - pivot;
       s += d;
       q += d * d;
     }
     setSums(s, q);
-    if (wellConditioned(<f64>rows)) {
+    if (spread && wellConditioned(<f64>rows)) {
       finish(<f64>rows, pivot);
       putMoments(partials, c);
     } else store<f64>(partials + (c << 4), AGAIN, 8);

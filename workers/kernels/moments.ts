@@ -5,7 +5,7 @@
 //          sum((x-p)^2) <= n * M2, so the subtraction in `finish` loses at most log2(n) of 53 bits.
 //   blocks float32 lanes over blocks of 64 cells from a pivot near the mean, each block summed to float64.
 //          Twice as fast. Kept only where `wellConditioned` says that nothing was lost; otherwise again from the mean that
-//          they gave, or exact.
+//          they gave, or exact. Exact, too, where a few cells are most of M2, whose roundings nothing averages out: `isSpread`.
 // float64 cells go the exact way, and again from the mean where the pivot was far off: here the digits lost would be the result's.
 //
 // Within a block four vectors are added as a tree, and four such sums in a row: each lane's sum has gone through 5 roundings,
@@ -18,6 +18,9 @@ export let mean: f64 = 0;
 export let m2: f64 = 0;
 let sum: f64 = 0;
 export let squares: f64 = 0;
+
+/** Sum of the squares of what `squares` is the sum of, of the last sumsF32Blocks. */
+let quads: f64 = 0;
 
 /** Whether deviations are taken from the mean. If not (RMSNorm) the mean counts as 0, so M2 is the sum of squares. */
 let centred: bool = true;
@@ -128,6 +131,15 @@ export function wellConditioned(n: f64): bool {
   return 4 * offset <= squares - offset && squares < 1e37 && squares > n * 1e-24;
 }
 
+/**
+ * Whether at least four of the sums by blocks that `blockSquares` is the sum of count as much as the others, by their participation ratio. A
+ * cell's deviation, its square and the sums that it goes through are rounded 8 times: 4 ulp of y at worst, where it is most of M2.
+ */
+@inline
+export function isSpread(blockSquares: f64, blockQuads: f64): bool {
+  return blockSquares * blockSquares >= 4 * blockQuads;
+}
+
 @inline
 export function sumOfFour(a: v128, b: v128, c: v128, d: v128): v128 {
   return f32x4.add(f32x4.add(a, b), f32x4.add(c, d));
@@ -141,7 +153,7 @@ export function squaresOfFour(a: v128, b: v128, c: v128, d: v128): v128 {
 /** sum and squares of (x - pivot) over the whole blocks of n cells. One read. */
 export function sumsF32Blocks(x: usize, n: usize, pivot: f32): void {
   const p = pinF32(pivot, 0);
-  let total = f64x2.splat(0), totalSquares = f64x2.splat(0);
+  let total = f64x2.splat(0), totalSquares = f64x2.splat(0), totalQuads = f64x2.splat(0);
   for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
     let s = f32x4.splat(0), q = s;
     for (const stop = x + (BLOCK << 2); x < stop; x += 64) {
@@ -153,9 +165,12 @@ export function sumsF32Blocks(x: usize, n: usize, pivot: f32): void {
       q = f32x4.add(q, squaresOfFour(a, b, c, d));
     }
     total = f64x2.add(total, widen(s));
-    totalSquares = f64x2.add(totalSquares, widen(q));
+    const wide = widen(q);
+    totalSquares = f64x2.add(totalSquares, wide);
+    totalQuads = f64x2.add(totalQuads, f64x2.mul(wide, wide));
   }
   setSums(sumLanes(total), sumLanes(totalSquares));
+  quads = sumLanes(totalQuads);
 }
 
 /** Adds the cells after the last whole block to the sums. */
@@ -169,21 +184,21 @@ function addTail(x: usize, n: usize, pivot: f32): void {
  * Ends a segment whose blocks are summed. Where the pivot was too far off, as in cells that rise from end to end, the sums at
  * least say where the mean is: a second pass from there, over cells that are in the cache by now. Then exact.
  */
-export function finishBlocks(x: usize, n: usize, pivot: f32, blockSum: f64, blockSquares: f64): void {
+export function finishBlocks(x: usize, n: usize, pivot: f32, blockSum: f64, blockSquares: f64, blockQuads: f64): void {
   setSums(blockSum, blockSquares);
   addTail(x, n, pivot);
-  if (!wellConditioned(<f64>n)) {
-    if (!centred) {
-      momentsF32Exact(x, n);
-      return;
-    }
+  let good = wellConditioned(<f64>n);
+  if (!good && centred) {
     pivot = <f32>(<f64>pivot + sum / <f64>n);
     sumsF32Blocks(x, n, pivot);
+    blockSquares = squares;
+    blockQuads = quads;
     addTail(x, n, pivot);
-    if (!wellConditioned(<f64>n)) {
-      momentsF32Exact(x, n);
-      return;
-    }
+    good = wellConditioned(<f64>n);
+  }
+  if (!good || !isSpread(blockSquares, blockQuads)) {
+    momentsF32Exact(x, n);
+    return;
   }
   finish(<f64>n, <f64>pivot);
 }
@@ -242,5 +257,5 @@ export function momentsF32Segment(x: usize, n: usize): void {
   }
   const pivot = pivotF32(x);
   sumsF32Blocks(x, n, pivot);
-  finishBlocks(x, n, pivot, sum, squares);
+  finishBlocks(x, n, pivot, sum, squares, quads);
 }

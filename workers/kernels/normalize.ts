@@ -28,7 +28,7 @@ function fuse<AFFINE>(
   const pivot = pivotF32(next);
   const offset = sizeof<AFFINE>() == sizeof<Line>() ? shift - center * scale : shift;
   const m = pinF64(center, 0), a = pinF64(scale, 1), b = pinF64(offset, 2), p = pinF32(pivot, 3);
-  let total = f64x2.splat(0), totalSquares = f64x2.splat(0);
+  let total = f64x2.splat(0), totalSquares = f64x2.splat(0), totalQuads = f64x2.splat(0);
   for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
     let s = f32x4.splat(0), q = s;
     for (const stop = x + (BLOCK << 2); x < stop; x += 64, y += 64, next += 64) {
@@ -55,14 +55,16 @@ function fuse<AFFINE>(
       }
     }
     total = f64x2.add(total, widen(s));
-    totalSquares = f64x2.add(totalSquares, widen(q));
+    const wide = widen(q);
+    totalSquares = f64x2.add(totalSquares, wide);
+    totalQuads = f64x2.add(totalQuads, f64x2.mul(wide, wide));
   }
   const tail = n & (BLOCK - 1);
   if (tail) {
     if (sizeof<AFFINE>() == sizeof<Cells>()) applyF32Cells(x, y, tail, center, scale, weight, bias);
     else applyF32Run(x, y, tail, center, scale, shift);
   }
-  finishBlocks(start, n, pivot, sumLanes(total), sumLanes(totalSquares));
+  finishBlocks(start, n, pivot, sumLanes(total), sumLanes(totalSquares), sumLanes(totalQuads));
 }
 
 /** fuse with one scale and no shift. Two reads (x from cache), one write. BLOCKS_FROM <= n <= SEGMENT. */
