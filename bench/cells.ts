@@ -1,14 +1,18 @@
 // Tensors of the bench: seeded cells of any dtype, and their values.
-import type { Dtype, NormPool, Shape, Tensor } from "../src/index.js";
+import type { Dtype, Shape, Tensor } from "../src/index.js";
+import type { Calls } from "./pool.js";
 
 const bits = new Uint32Array(1);
 const number = new Float32Array(bits.buffer);
 
+/** So many cells are drawn, a prime number of them; larger tensors repeat them. */
+const DRAWN = 1_048_583;
+
 /** Numbers between 1.3 and 4.7, of bytes fifty times that; those of 16 bits are cut off. */
-function fill(tensor: Tensor, seed: number): void {
+export function fill(tensor: Tensor, seed: number): void {
   const { data, dtype } = tensor;
   let state = seed;
-  for (let i = 0; i < data.length; i++) {
+  for (let i = 0; i < Math.min(DRAWN, data.length); i++) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
     const value = 3 + (state / 2 ** 31) * 1.7;
     if (dtype === "bfloat16") {
@@ -20,6 +24,7 @@ function fill(tensor: Tensor, seed: number): void {
       data[i] = ((bits[0] as number) - (112 << 23)) >>> 13;
     } else data[i] = dtype === "uint8" ? value * 50 : value;
   }
+  for (let filled = DRAWN; filled < data.length; filled *= 2) data.copyWithin(filled, 0, filled);
 }
 
 /** How to read a cell of `tensor` as a number. */
@@ -40,22 +45,30 @@ export function reader({ data, dtype }: Tensor): (index: number) => number {
   return (index) => data[index] as number;
 }
 
+export type Role = "x" | "g" | "y";
+
 /** Makes each tensor once: calls of a group share them. */
 export class Tensors {
-  readonly #pool: NormPool;
+  readonly #calls: Pick<Calls, "tensor">;
   readonly #made = new Map<string, Tensor>();
 
-  constructor(pool: NormPool) {
-    this.#pool = pool;
+  constructor(calls: Pick<Calls, "tensor">) {
+    this.#calls = calls;
   }
 
-  get(role: "x" | "g" | "y", dtype: Dtype, shape: Shape): Tensor {
+  get<D extends Dtype>(role: Role, dtype: D, shape: Shape): Tensor<D> {
     const key = `${role} ${dtype} ${shape}`;
     const found = this.#made.get(key);
-    if (found !== undefined) return found;
-    const tensor = this.#pool.tensor(dtype, shape);
+    if (found !== undefined) return found as Tensor<D>;
+    const tensor = this.#calls.tensor(dtype, shape);
     if (role !== "y") fill(tensor, role === "x" ? 1 : 2);
     this.#made.set(key, tensor);
     return tensor;
+  }
+
+  /** Gives all memory back. */
+  dispose(): void {
+    for (const tensor of this.#made.values()) tensor.dispose();
+    this.#made.clear();
   }
 }

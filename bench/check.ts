@@ -1,5 +1,5 @@
 // No timing before the result is right: some sets of a result against plain float64 loops.
-import type { Geometry } from "../src/geometry.js";
+import { cellsPerSet, type Geometry } from "../src/geometry.js";
 import type { Dtype } from "../src/index.js";
 import type { Computation, Normalization } from "../src/layers/layer.js";
 
@@ -22,11 +22,11 @@ export function checkForward(name: string, computation: Computation, dtype: Dtyp
     return;
   }
   const { weight, bias } = computation;
-  for (const { cells, mean, rstd } of sampleSets(computation, x)) {
-    for (const { index, affine } of cells) {
+  for (const { each, mean, rstd } of sampleSets(computation, x)) {
+    each((index, affine) => {
       const expected = (x(index) - mean) * rstd * (weight?.[affine] ?? 1) + (bias?.[affine] ?? 0);
       compare(name, index, y(index), expected, Math.abs(expected), dtype);
-    }
+    });
   }
 }
 
@@ -34,44 +34,50 @@ export function checkForward(name: string, computation: Computation, dtype: Dtyp
 export function checkBackward(name: string, computation: Computation, dtype: Dtype, x: Read, g: Read, y: Read): void {
   if (computation.kind === "response") return; // the tests compare every cell; here its time is all that is asked
   const { weight, centred } = computation;
-  for (const { cells, mean, rstd } of sampleSets(computation, x)) {
-    const gw = ({ index, affine }: Cell) => g(index) * (weight?.[affine] ?? 1);
-    const xhat = ({ index }: Cell) => (x(index) - mean) * rstd;
-    const a = centred ? cells.reduce((sum, cell) => sum + gw(cell), 0) / cells.length : 0;
-    const b = cells.reduce((sum, cell) => sum + gw(cell) * xhat(cell), 0) / cells.length;
-    for (const cell of cells) {
-      const expected = rstd * (gw(cell) - a - xhat(cell) * b);
-      const scale = rstd * (Math.abs(gw(cell)) + Math.abs(a) + Math.abs(xhat(cell) * b));
-      compare(name, cell.index, y(cell.index), expected, scale, dtype);
-    }
+  for (const { each, count, mean, rstd } of sampleSets(computation, x)) {
+    const gw = (index: number, affine: number) => g(index) * (weight?.[affine] ?? 1);
+    const xhat = (index: number) => (x(index) - mean) * rstd;
+    let a = 0;
+    let b = 0;
+    each((index, affine) => {
+      a += centred ? gw(index, affine) / count : 0;
+      b += (gw(index, affine) * xhat(index)) / count;
+    });
+    each((index, affine) => {
+      const expected = rstd * (gw(index, affine) - a - xhat(index) * b);
+      const scale = rstd * (Math.abs(gw(index, affine)) + Math.abs(a) + Math.abs(xhat(index) * b));
+      compare(name, index, y(index), expected, scale, dtype);
+    });
   }
 }
 
-interface Cell {
-  readonly index: number;
-  readonly affine: number;
-}
+type Visit = (index: number, affine: number) => void;
 
 /** The first, a middle and the last group of the middle sample. */
 function sampleSets({ geometry, eps, centred, given }: Normalization, x: Read) {
   const { n, g } = geometry;
+  const count = cellsPerSet(geometry);
   return [...new Set([0, g >> 1, g - 1])].map((group) => {
-    const cells = cellsOf(geometry, n >> 1, group);
-    const own = cells.reduce((sum, { index }) => sum + x(index), 0) / cells.length;
-    const mean = given ? (given.mean[group] as number) : centred ? own : 0;
-    const squares = cells.reduce((sum, { index }) => sum + (x(index) - mean) ** 2, 0);
-    const variance = given ? (given.variance[group] as number) : squares / cells.length;
-    return { cells, mean, rstd: 1 / Math.sqrt(variance + eps) };
+    const each = (visit: Visit) => eachCell(geometry, n >> 1, group, visit);
+    let sum = 0;
+    each((index) => {
+      sum += x(index);
+    });
+    const mean = given ? (given.mean[group] as number) : centred ? sum / count : 0;
+    let squares = 0;
+    each((index) => {
+      squares += (x(index) - mean) ** 2;
+    });
+    const variance = given ? (given.variance[group] as number) : squares / count;
+    return { each, count, mean, rstd: 1 / Math.sqrt(variance + eps) };
   });
 }
 
-function cellsOf({ r, g, k, s }: Geometry, sample: number, group: number): Cell[] {
-  const cells: Cell[] = [];
+function eachCell({ r, g, k, s }: Geometry, sample: number, group: number, visit: Visit): void {
   for (let row = 0; row < r; row++) {
     const start = ((sample * r + row) * g + group) * k * s;
-    for (let i = 0; i < k * s; i++) cells.push({ index: start + i, affine: group * k + Math.floor(i / s) });
+    for (let i = 0; i < k * s; i++) visit(start + i, group * k + Math.floor(i / s));
   }
-  return cells;
 }
 
 function compare(name: string, index: number, actual: number, expected: number, scale: number, dtype: Dtype): void {

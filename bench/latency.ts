@@ -1,40 +1,97 @@
-// Small tensors: the time of one call, awaited before the next.
-import { Bench } from "tinybench";
-import { LayerNorm, NormPool } from "../src/index.js";
-import { formatTable } from "./samples.js";
+// The time of one call, awaited before the next, by the size of its tensor: as a pool does it, on the calling thread, on the workers.
+import { LayerNorm, type Shape } from "../src/index.js";
+import { reader, Tensors } from "./cells.js";
+import { checkForward } from "./check.js";
+import { Limit } from "./limit.js";
+import { BenchPool, type Place } from "./pool.js";
+import type { SectionOptions } from "./results.js";
+import { formatBytes } from "./roofline.js";
+import { formatTable, quantile, type Sampling, sampleOne, type Timing } from "./samples.js";
 
-const SHAPES = [
-  [1, 768],
-  [16, 768],
-  [128, 768],
-  [1024, 768],
-];
+const WIDTH = 768;
+const ROWS = [1, 4, 16, 64, 128, 256, 1024, 4096, 16_384];
+const QUICK_ROWS = [1, 16, 256];
+const SAMPLING: Sampling = { milliseconds: 150, fewest: 10, batchMilliseconds: 0 };
+const QUICK_SAMPLING: Sampling = { milliseconds: 1, fewest: 2, batchMilliseconds: 0 };
 
-export async function latency(): Promise<void> {
-  const pool = new NormPool();
-  const layer = new LayerNorm(768);
-  const bench = new Bench({ time: 500, warmupTime: 200 });
-  for (const shape of SHAPES) {
-    const x = pool.tensor("float32", shape);
-    x.data.forEach((_, i) => {
-      x.data[i] = i % 11;
-    });
-    const out = pool.tensor("float32", shape);
-    bench.add(`[${shape}] into out`, async () => {
-      await pool.forward(layer, x, { out });
-    });
-    bench.add(`[${shape}] new output`, async () => {
-      await pool.forward(layer, x);
-    });
+export const SERIES = ["normpool", "calling thread", "workers", "limit: y = 2x on the workers"] as const;
+
+export interface LatencyPoint {
+  readonly shape: Shape;
+  readonly bytes: number;
+  readonly series: (typeof SERIES)[number];
+  readonly time: Timing;
+}
+
+export interface LatencyResult {
+  readonly threads: number;
+  readonly points: readonly LatencyPoint[];
+}
+
+export async function measureLatency({
+  threads,
+  quick,
+  memory,
+  onShare,
+  signal,
+}: SectionOptions): Promise<LatencyResult> {
+  const pool = new BenchPool(threads);
+  const layer = new LayerNorm(WIDTH);
+  const points: LatencyPoint[] = [];
+  const rows = (quick ? QUICK_ROWS : ROWS).filter((count) => 2 * count * WIDTH * 4 <= memory);
+  try {
+    for (const [i, count] of rows.entries()) {
+      const shape = [count, WIDTH];
+      const tensors = new Tensors(pool.at());
+      const x = tensors.get("x", "float32", shape);
+      const out = tensors.get("y", "float32", shape);
+      const computation = layer.prepare(shape, { dtype: "float32", channelAxis: undefined, partOfBatch: false });
+      const forward = (place: Place | undefined) => {
+        const calls = pool.at(place);
+        return () => calls.forward(layer, x, { out });
+      };
+      const limit = new Limit(pool, x, out);
+      const runs = [forward(undefined), forward("calling thread"), forward(threads), () => limit.outOfPlace()];
+      for (const [j, series] of SERIES.entries()) {
+        signal?.throwIfAborted();
+        const run = runs[j] as () => Promise<unknown>;
+        if (j < 3) {
+          out.data.fill(Number.NaN);
+          await run();
+          checkForward(`LayerNorm on ${series}`, computation, "float32", reader(x), reader(out));
+        }
+        const time = await sampleOne({ name: series, run }, quick ? QUICK_SAMPLING : SAMPLING);
+        points.push({ shape, bytes: x.data.byteLength, series, time });
+        onShare((i + (j + 1) / SERIES.length) / rows.length);
+      }
+      tensors.dispose();
+    }
+  } finally {
+    await pool.close();
   }
-  await bench.run();
-  await pool.close();
-  const table = [["LayerNorm", "us a call", "", "calls"]];
-  for (const { name, result } of bench.tasks) {
-    if (result.state !== "completed") throw new Error(`${name}: ${result.state}`);
-    const { p50, min, p99, samplesCount } = result.latency;
-    const us = (milliseconds: number) => (milliseconds * 1000).toFixed(1);
-    table.push([name, us(p50), `(${us(min)} to 99% ${us(p99)})`, String(samplesCount)]);
-  }
-  console.log(`Latency: one call after another, ${pool.threads} threads; median.\n\n${formatTable(table)}\n`);
+  return { threads, points };
+}
+
+export function formatLatency({ threads, points }: LatencyResult): string {
+  const us = (milliseconds: number) => (milliseconds * 1000).toFixed(1);
+  const sizes = [...new Set(points.map(({ bytes }) => bytes))];
+  const lines = sizes.map((bytes) => {
+    const own = points.filter((point) => point.bytes === bytes);
+    const of = (series: string) => own.find((point) => point.series === series)?.time;
+    const chosen = of("normpool");
+    const best = Math.min(
+      ...["calling thread", "limit: y = 2x on the workers"].map((name) => of(name)?.median ?? Number.NaN),
+    );
+    return [
+      `[${own[0]?.shape.join(", ")}] ${formatBytes(bytes)}`,
+      ...SERIES.map((series) => us(of(series)?.median ?? Number.NaN)),
+      us(quantile(chosen?.samples ?? [], 0.99)),
+      ((chosen?.median ?? Number.NaN) / best).toFixed(2),
+    ];
+  });
+  return [
+    `Latency: LayerNorm, microseconds of one call after another, up to ${threads} threads; medians.`,
+    "The ratio is normpool's to the better of the calling thread alone and the limit.\n",
+    formatTable([["", ...SERIES, "normpool 99%", "ratio"], ...lines]),
+  ].join("\n");
 }

@@ -1,44 +1,60 @@
-// The machine's limit: y = 2x by a SIMD kernel, over the same kind of memory, threads and slices as the layers.
+// The machine's limits, of memory alone: SIMD kernels over the same kind of memory, threads and slices as the layers.
+import type { Tensor } from "../src/index.js";
 import { CELLS, operandsOf, type Phase } from "../src/protocol.js";
-import { Arena } from "../src/tensor/arena.js";
-import { Threads } from "../src/threads.js";
-import { kernelModule } from "../workers/kernels.js";
+import { BenchPool, type Place } from "./pool.js";
 
+/** Cells of a unit: a segment. */
 const UNIT = 16_384;
+const UNITS_PER_SLICE = 4;
 
+/** Over two float32 tensors of a pool. Their cells are a multiple of 16,384, or a power of 2. */
 export class Limit {
   /** Of the tensor that is doubled. */
   readonly bytes: number;
-  readonly #threads: Threads;
-  readonly #phase: Phase;
+  readonly #pool: BenchPool;
+  readonly #double: Phase;
+  readonly #sums: Phase;
   readonly #x: number;
   readonly #y: number;
+  #partials: number | undefined;
 
-  constructor(threads: number, cells: number) {
-    this.bytes = cells * 4;
-    const arena = new Arena();
-    const units = cells / UNIT;
-    this.#x = arena.take("limit", cells * 4);
-    this.#y = arena.take("limit", cells * 4);
-    this.#phase = { kind: "double", length: UNIT, units, unitsPerSlice: 4 };
-    this.#threads = new Threads(threads, arena.memory, kernelModule());
+  constructor(pool: BenchPool, x: Tensor<"float32">, y: Tensor<"float32">) {
+    const length = Math.min(UNIT, x.size);
+    const units = { units: Math.floor(x.size / length), unitsPerSlice: UNITS_PER_SLICE };
+    this.bytes = units.units * length * 4;
+    this.#pool = pool;
+    this.#double = { kind: "double", length, ...units };
+    this.#sums = { kind: "moments", layout: "sets", length, centred: false, ...units };
+    this.#x = x.data.byteOffset;
+    this.#y = y.data.byteOffset;
   }
 
-  /** One read and one write of all cells, to other memory. */
-  outOfPlace(): Promise<void> {
-    return this.#run(this.#y);
+  /** In memory of its own. */
+  static alone(threads: number, cells: number): Limit {
+    const pool = new BenchPool(threads);
+    const calls = pool.at();
+    return new Limit(pool, calls.tensor("float32", [cells]), calls.tensor("float32", [cells]));
   }
 
-  /** One read and one write of all cells, where they are. */
-  inPlace(): Promise<void> {
-    return this.#run(this.#x);
+  /** y = 2x: one read and one write of all cells, to other memory. */
+  outOfPlace(place: Place = this.#pool.threads): Promise<void> {
+    return this.#pool.run(this.#double, operandsOf(CELLS.float32, this.#x, this.#y), place);
   }
 
+  /** y = 2y: one read and one write of all cells, where they are. */
+  inPlace(place: Place = this.#pool.threads): Promise<void> {
+    return this.#pool.run(this.#double, operandsOf(CELLS.float32, this.#y, this.#y), place);
+  }
+
+  /** One read of all cells: the sums of their squares. */
+  read(place: Place = this.#pool.threads): Promise<void> {
+    this.#partials ??= this.#pool.bytes(this.#sums.units * 16);
+    const operands = { ...operandsOf(CELLS.float32, this.#x, this.#x), partials: this.#partials };
+    return this.#pool.run(this.#sums, operands, place);
+  }
+
+  /** The pool too. */
   close(): Promise<void> {
-    return this.#threads.close();
-  }
-
-  #run(y: number): Promise<void> {
-    return this.#threads.run("limit", this.#phase, operandsOf(CELLS.float32, this.#x, y), {});
+    return this.#pool.close();
   }
 }

@@ -1,44 +1,37 @@
-// npm run bench [-- throughput latency memory], or one group of throughput: npm run bench -- backward
-import { execFileSync } from "node:child_process";
-import { availableParallelism, cpus } from "node:os";
+// npm run bench [-- section ...] [--json file] [--threads n] [--quick]. A section may be a group of throughput: npm run bench -- backward
+import { writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
 import { GROUPS } from "./cases.js";
-import { latency } from "./latency.js";
-import { memory } from "./memory.js";
-import { throughput } from "./throughput.js";
+import { formatMachine } from "./machine.js";
+import { runBench, SECTIONS } from "./sections.js";
 
-const THREADS = [1, 2];
-const SECTIONS: Record<string, () => Promise<void>> = {
-  throughput: () => throughput(GROUPS, THREADS),
-  latency,
-  memory: async () => memory(),
-};
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: "string" },
+    threads: { type: "string", default: String(availableParallelism()) },
+    quick: { type: "boolean", default: false },
+  },
+});
 
-/** Sections that are part of another: run only when asked for. */
-const PARTS: Record<string, () => Promise<void>> = Object.fromEntries(
-  GROUPS.map((group) => [group.name.replaceAll(" ", "-"), () => throughput([group], THREADS)]),
-);
-
-function commit(): string {
-  try {
-    return execFileSync("git", ["rev-parse", "--short", "HEAD"], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    }).trim();
-  } catch {
-    return "not a checkout";
-  }
-}
-
-const asked = process.argv.slice(2);
-const all = { ...SECTIONS, ...PARTS };
-const unknown = asked.find((name) => !Object.hasOwn(all, name));
+const groupName = (name: string) => name.replaceAll(" ", "-");
+const groups = GROUPS.filter(({ name }) => positionals.includes(groupName(name)));
+const known = [...SECTIONS, ...GROUPS.map(({ name }) => groupName(name))];
+const unknown = positionals.find((name) => !known.includes(name));
 if (unknown !== undefined) {
-  console.error(`expected ${Object.keys(all).join(", ")} but got ${unknown}`);
+  console.error(`expected ${known.join(", ")} but got ${unknown}`);
   process.exit(2);
 }
-console.log(
-  `${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, Node ${process.version}, commit ${commit()}\n`,
-);
-for (const [name, run] of Object.entries(asked.length === 0 ? SECTIONS : all)) {
-  if (asked.length === 0 || asked.includes(name)) await run();
-}
+
+const results = await runBench({
+  sections: SECTIONS.filter(
+    (name) => positionals.length === 0 || positionals.includes(name) || (name === "throughput" && groups.length > 0),
+  ),
+  threads: Number(values.threads),
+  quick: values.quick,
+  ...(groups.length > 0 && { groups }),
+  onText: (text) => console.log(`${text}\n`),
+});
+console.log(formatMachine(results.machine));
+if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(results));

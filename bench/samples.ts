@@ -1,41 +1,115 @@
-// Sampling for calls of tens of milliseconds: all candidates in turn, round after round, so that drift of a shared machine
-// falls on each alike, and ratios are taken within a round.
+// Sampling. `sampleInTurn` is for calls of tens of milliseconds that are compared with each other: all candidates in turn, round
+// after round, so that drift of a shared machine falls on each alike, and ratios are taken within a round. `sampleOne` is
+// tinybench's: one candidate for so long.
+import { Bench } from "tinybench";
 
 export interface Candidate {
   readonly name: string;
   run(): Promise<unknown>;
 }
 
-/** Milliseconds of each round, in the order of the rounds, by candidate. */
+/** Times in milliseconds. */
+export interface Timing {
+  readonly median: number;
+  readonly fastest: number;
+  readonly slowest: number;
+  /** Those of `sampleInTurn` in the order of the rounds, others sorted. */
+  readonly samples: readonly number[];
+}
+
+/** By candidate. */
 export type Samples = ReadonlyMap<string, readonly number[]>;
 
 /** Rounds that are not counted: the first calls fault in pages and run V8's baseline code. */
 const WARM_UP = 2;
 
-export async function sample(candidates: readonly Candidate[], rounds: number): Promise<Samples> {
+/** @param enough told after each round how many are counted; the last one returns true. */
+export async function sampleInTurn(
+  candidates: readonly Candidate[],
+  enough: (rounds: number) => boolean,
+): Promise<Samples> {
   const samples = new Map<string, number[]>(candidates.map(({ name }) => [name, []]));
-  for (let round = -WARM_UP; round < rounds; round++) {
+  for (let round = 1 - WARM_UP; ; round++) {
     for (const { name, run } of candidates) {
       const start = performance.now();
       await run();
       const milliseconds = performance.now() - start;
-      if (round >= 0) samples.get(name)?.push(milliseconds);
+      if (round > 0) samples.get(name)?.push(milliseconds);
     }
+    if (round > 0 && enough(round)) return samples;
   }
-  return samples;
+}
+
+export interface Sampling {
+  /** How long. */
+  readonly milliseconds: number;
+  /** Samples at least, however long they take. */
+  readonly fewest: number;
+  /** A sample is the mean of as many calls in a row as take so long; 0 for one call. */
+  readonly batchMilliseconds: number;
+}
+
+/** Samples are bounded where calls are short: a few thousand say all there is to say. */
+const MOST = 2000;
+
+export async function sampleOne({ name, run }: Candidate, sampling: Sampling): Promise<Timing> {
+  const { milliseconds, fewest, batchMilliseconds } = sampling;
+  const call = await warmUp(run, milliseconds / 4);
+  const calls = Math.max(1, Math.floor(batchMilliseconds / call));
+  const bench = new Bench({
+    iterations: fewest,
+    time: Math.min(milliseconds, MOST * calls * call),
+    warmup: false,
+    retainSamples: true,
+    throws: true,
+  });
+  bench.add(
+    name,
+    async () => {
+      const start = bench.now();
+      for (let i = 0; i < calls; i++) await run();
+      const duration = bench.now() - start;
+      return { overriddenDuration: duration / calls, overriddenIterationCost: duration };
+    },
+    { async: true },
+  );
+  const [task] = await bench.run();
+  if (task?.result.state !== "completed") throw new Error(`${name}: ${task?.result.state}`);
+  return timingOf(task.result.latency.samples ?? []);
+}
+
+/** Calls for so long, at least once. Returns what the last ones took. */
+async function warmUp(run: () => Promise<unknown>, milliseconds: number): Promise<number> {
+  const start = performance.now();
+  for (let calls = 1; ; calls *= 2) {
+    const before = performance.now();
+    for (let i = 0; i < calls; i++) await run();
+    const now = performance.now();
+    if (now - start >= milliseconds) return Math.max(1e-4, (now - before) / calls);
+  }
+}
+
+export function timingOf(samples: readonly number[]): Timing {
+  const kept = samples.map((milliseconds) => Number(milliseconds.toPrecision(5)));
+  return { median: median(kept), fastest: Math.min(...kept), slowest: Math.max(...kept), samples: kept };
 }
 
 export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
+  return quantile(values, 0.5);
 }
 
-/** The median of a candidate's ratios to another's time in the same round. */
-export function medianRatio(samples: Samples, name: string, to: string): number {
-  const base = samples.get(to) ?? [];
-  return median((samples.get(name) ?? []).map((value, round) => value / (base[round] ?? Number.NaN)));
+/** Between neighbours, linear. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = share * (sorted.length - 1);
+  const below = sorted[Math.floor(at)] ?? Number.NaN;
+  const above = sorted[Math.ceil(at)] ?? Number.NaN;
+  return below + (above - below) * (at - Math.floor(at));
+}
+
+/** The median of the rounds' own ratios of one to another. */
+export function medianRatio(values: readonly number[], base: readonly number[]): number {
+  return median(values.map((value, round) => value / (base[round] ?? Number.NaN)));
 }
 
 /** Rows of text cells as an aligned table; the first column is left-aligned. */
@@ -45,7 +119,8 @@ export function formatTable(rows: readonly (readonly string[])[]): string {
     .map((row) =>
       row
         .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
-        .join("  "),
+        .join("  ")
+        .trimEnd(),
     )
     .join("\n");
 }

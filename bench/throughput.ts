@@ -1,46 +1,46 @@
-// Each case beside the machine's limit and plain JavaScript, at 1 and 2 threads. Every group has a pool of its own, and its memory.
-import { NormPool, type SetMoments, type Tensor } from "../src/index.js";
+// Each case beside the machine's limit and plain JavaScript, at 1 thread and all. Every group has a pool of its own, and its memory.
+import { NormPool } from "../src/index.js";
+import { prepare } from "./call.js";
 import type { Case, Group } from "./cases.js";
-import { reader, Tensors } from "./cells.js";
-import { checkBackward, checkForward } from "./check.js";
+import { Tensors } from "./cells.js";
 import { Limit } from "./limit.js";
 import { plainLayerNorm } from "./plain.js";
-import { type Candidate, formatTable, median, medianRatio, type Samples, sample } from "./samples.js";
+import type { SectionOptions } from "./results.js";
+import {
+  type Candidate,
+  formatTable,
+  median,
+  medianRatio,
+  type Samples,
+  sampleInTurn,
+  type Timing,
+  timingOf,
+} from "./samples.js";
 
 const ROUNDS = 15;
 const LIMIT = "limit: y = 2x";
 const LIMIT_IN_PLACE = "limit: x = 2x in place";
+const LIMIT_READ = "limit: one read";
 const PLAIN = "plain JavaScript LayerNorm";
 
-/** Times that y = 2x moves its tensor's bytes. */
-const LIMIT_MOVES = 3;
+/** Times that y = 2x moves its tensor's bytes; the other limits' bytes are counted as they are. */
+export const LIMIT_MOVES = 3;
+const MOVES: Readonly<Record<string, number>> = { [LIMIT_IN_PLACE]: 2, [LIMIT_READ]: 1 };
 
-function bytesOf(tensors: Tensors, { dtype = "float32", shape }: Case): number {
-  return tensors.get("x", dtype, shape).data.byteLength;
+export interface ThroughputRow {
+  readonly group: string;
+  readonly name: string;
+  readonly threads: number;
+  readonly time: Timing;
+  readonly gigabytesPerSecond: number;
+  /** To the limits' time for as many bytes, in the same round; the rounds' median. */
+  readonly ratio: number;
+  readonly atMost?: number;
 }
 
-/** The case as a call, run once and checked. */
-async function prepare(pool: NormPool, tensors: Tensors, of: Case): Promise<Candidate> {
-  const { name, layer, shape, dtype = "float32", channelAxis } = of;
-  const x = tensors.get("x", dtype, shape);
-  const y = tensors.get("y", dtype === "uint8" ? "float32" : dtype, shape);
-  const computation = layer.prepare(shape, { dtype, channelAxis, partOfBatch: false });
-  if (of.backward !== true) {
-    const forward = (input: Tensor) => pool.forward(layer, input, { out: y as Tensor<"float32">, channelAxis });
-    await forward(x);
-    // Evaluation reads statistics that no call here changes: what prepare saw still holds.
-    checkForward(name, computation, dtype, reader(x), reader(y));
-    return { name, run: () => forward(of.inPlace === true ? y : x) };
-  }
-  const gradOutput = tensors.get("g", dtype, shape);
-  let moments: SetMoments | undefined;
-  if (of.recompute !== true && computation.kind === "normalization") {
-    moments = await pool.setMoments(layer, x, { channelAxis });
-  }
-  const backward = () => pool.backward(layer, { input: x, gradOutput, out: y, moments, channelAxis });
-  await backward();
-  checkBackward(name, computation, dtype, reader(x), reader(gradOutput), reader(y));
-  return { name, run: backward };
+export interface ThroughputResult {
+  readonly rounds: number;
+  readonly rows: readonly ThroughputRow[];
 }
 
 interface Measured {
@@ -52,68 +52,95 @@ interface Measured {
 async function measure(group: Group, threads: number, rounds: number): Promise<Measured> {
   const pool = new NormPool({ threads });
   const tensors = new Tensors(pool);
-  const bytes = new Map(group.cases.map((of) => [of.name, bytesOf(tensors, of)]));
+  const bytes = new Map(
+    group.cases.map(({ name, dtype = "float32", shape }) => [name, tensors.get("x", dtype, shape).data.byteLength]),
+  );
   const limitBytes = Math.min(256 << 20, Math.max(...bytes.values()));
   // The limit's slices are whole: a power of 2 of cells, at most those of the group's tensors.
-  const limit = new Limit(threads, 2 ** Math.floor(Math.log2(limitBytes / 4)));
+  const limit = Limit.alone(threads, 2 ** Math.floor(Math.log2(limitBytes / 4)));
   const candidates: Candidate[] = [
     { name: LIMIT, run: () => limit.outOfPlace() },
     { name: LIMIT_IN_PLACE, run: () => limit.inPlace() },
+    { name: LIMIT_READ, run: () => limit.read() },
   ];
   for (const of of group.cases) candidates.push(await prepare(pool, tensors, of));
   if (threads === 1 && group.name === "float32") {
-    const shape = [65_536, 1024];
-    const x = tensors.get("x", "float32", shape).data as Float32Array;
-    const y = tensors.get("y", "float32", shape).data as Float32Array;
-    candidates.push({ name: PLAIN, run: async () => plainLayerNorm(x, y, 1024, 1e-5) });
+    const { shape } = group.cases[0] as Case;
+    const x = tensors.get("x", "float32", shape).data;
+    const y = tensors.get("y", "float32", shape).data;
+    candidates.push({ name: PLAIN, run: async () => plainLayerNorm(x, y, shape.at(-1) as number, 1e-5) });
+    bytes.set(PLAIN, x.byteLength);
   }
-  const samples = await sample(candidates, rounds);
+  const samples = await sampleInTurn(candidates, (round) => round >= rounds);
   await Promise.all([pool.close(), limit.close()]);
   return { samples, bytes, limitBytes: limit.bytes };
 }
 
-function row(group: Group, name: string, threads: number, { samples, bytes, limitBytes }: Measured, single?: number) {
-  const of = group.cases.find((one) => one.name === name);
-  const values = samples.get(name) ?? [];
-  const milliseconds = median(values);
-  const inPlace = of?.inPlace === true || name === LIMIT_IN_PLACE;
-  const moved = inPlace ? LIMIT_MOVES : (of?.moved ?? LIMIT_MOVES);
-  const size = bytes.get(name) ?? (name === PLAIN ? 256 << 20 : limitBytes);
-  // The limit's time for as many bytes as the case moves.
-  const share = (size / limitBytes) * (moved / LIMIT_MOVES);
-  const ratio = medianRatio(samples, name, inPlace ? LIMIT_IN_PLACE : LIMIT) / share;
-  return [
-    name,
-    String(threads),
-    milliseconds.toFixed(1),
-    `(${Math.min(...values).toFixed(1)} to ${Math.max(...values).toFixed(1)})`,
-    ((size * moved) / milliseconds / 1e6).toFixed(1),
-    ratio.toFixed(2),
-    of?.floor?.toFixed(2) ?? "",
-    single === undefined ? "" : (single / milliseconds).toFixed(2),
-  ];
+function rowsOf(group: Group, threads: number, { samples, bytes, limitBytes }: Measured): ThroughputRow[] {
+  return [...samples].map(([name, values]) => {
+    const of = group.cases.find((one) => one.name === name);
+    const size = bytes.get(name) ?? limitBytes;
+    const moved = MOVES[name] ?? (of?.inPlace === true ? 2 : (of?.moved ?? LIMIT_MOVES) + (of?.reads ?? 0));
+    const base = of?.inPlace === true ? LIMIT_IN_PLACE : name.startsWith("limit") ? name : LIMIT;
+    const reads = samples.get(LIMIT_READ) ?? [];
+    // The limits' time for as many bytes as the case moves.
+    const share = size / limitBytes;
+    const moves = share * (of?.inPlace === true ? 1 : (of?.moved ?? LIMIT_MOVES) / LIMIT_MOVES);
+    const limits = (samples.get(base) ?? []).map(
+      (time, round) => time * moves + (reads[round] ?? 0) * share * (of?.reads ?? 0),
+    );
+    return {
+      group: group.name,
+      name,
+      threads,
+      time: timingOf(values),
+      gigabytesPerSecond: (size * moved) / median(values) / 1e6,
+      ratio: medianRatio(values, limits),
+      ...(of?.atMost !== undefined && { atMost: of.atMost }),
+    };
+  });
 }
 
-export async function throughput(
+export async function measureThroughput(
   groups: readonly Group[],
   threadCounts: readonly number[],
+  { onShare }: Pick<SectionOptions, "onShare">,
   rounds = ROUNDS,
-): Promise<void> {
-  console.log(`Throughput: medians of ${rounds} rounds (fastest to slowest).`);
-  console.log(
-    "GB/s counts each read, each write and the reads for ownership; the ratio is the median of the rounds' own ratios,",
-  );
-  console.log("to the limit's time for as many bytes.\n");
-  for (const group of groups) {
-    const table: string[][] = [[group.name, "threads", "ms", "", "GB/s", "ratio to limit", "floor", "times 1 thread"]];
-    let single: Samples | undefined;
-    for (const threads of threadCounts) {
-      const measured = await measure(group, threads, rounds);
-      for (const name of measured.samples.keys()) {
-        table.push(row(group, name, threads, measured, single && median(single.get(name) ?? [])));
-      }
-      single ??= measured.samples;
+): Promise<ThroughputResult> {
+  const rows: ThroughputRow[] = [];
+  for (const [i, group] of groups.entries()) {
+    for (const [j, threads] of threadCounts.entries()) {
+      rows.push(...rowsOf(group, threads, await measure(group, threads, rounds)));
+      onShare((i + (j + 1) / threadCounts.length) / groups.length);
     }
-    console.log(`${formatTable(table)}\n`);
   }
+  return { rounds, rows };
+}
+
+export function formatThroughput({ rounds, rows }: ThroughputResult): string {
+  const header = (group: string) => [group, "threads", "ms", "", "GB/s", "ratio to limit", "at most", "times 1 thread"];
+  const groups = [...new Set(rows.map(({ group }) => group))];
+  const tables = groups.map((group) => {
+    const own = rows.filter((row) => row.group === group);
+    const lines = own.map(({ name, threads, time, gigabytesPerSecond, ratio, atMost }) => {
+      const single = own.find((row) => row.name === name && row.threads === 1);
+      return [
+        name,
+        String(threads),
+        time.median.toFixed(1),
+        `(${time.fastest.toFixed(1)} to ${time.slowest.toFixed(1)})`,
+        gigabytesPerSecond.toFixed(1),
+        ratio.toFixed(2),
+        atMost?.toFixed(2) ?? "",
+        single === undefined || threads === 1 ? "" : (single.time.median / time.median).toFixed(2),
+      ];
+    });
+    return formatTable([header(group), ...lines]);
+  });
+  return [
+    `Throughput: medians of ${rounds} rounds (fastest to slowest).`,
+    "GB/s counts each read, each write and the reads for ownership; the ratio is the median of the rounds' own ratios,",
+    "to the limits' time for as many bytes.",
+    ...tables.map((table) => `\n${table}`),
+  ].join("\n");
 }
