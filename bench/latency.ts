@@ -5,8 +5,8 @@ import { checkForward } from "./check.js";
 import { Limit } from "./limit.js";
 import { BenchPool, type Place } from "./pool.js";
 import type { SectionOptions } from "./results.js";
-import { formatBytes } from "./roofline.js";
-import { formatTable, quantile, type Sampling, sampleOne, type Timing } from "./samples.js";
+import { quantile, type Sampling, sampleOne, type Timing } from "./samples.js";
+import { formatBytes, formatThreads, type SectionText } from "./text.js";
 
 const WIDTH = 768;
 const ROWS = [1, 4, 16, 64, 128, 256, 1024, 4096, 16_384];
@@ -72,26 +72,32 @@ export async function measureLatency({
   return { threads, points };
 }
 
-export function formatLatency({ threads, points }: LatencyResult): string {
+/** normpool's time by the better of the calling thread alone and the limit. */
+export function ratioToBest(points: readonly LatencyPoint[], bytes: number): number {
+  const of = (series: LatencyPoint["series"]) =>
+    points.find((point) => point.bytes === bytes && point.series === series)?.time.median ?? Number.NaN;
+  return of("normpool") / Math.min(of("calling thread"), of("limit: y = 2x on the workers"));
+}
+
+export function describeLatency({ threads, points }: LatencyResult): SectionText {
   const us = (milliseconds: number) => (milliseconds * 1000).toFixed(1);
   const sizes = [...new Set(points.map(({ bytes }) => bytes))];
   const lines = sizes.map((bytes) => {
     const own = points.filter((point) => point.bytes === bytes);
-    const of = (series: string) => own.find((point) => point.series === series)?.time;
-    const chosen = of("normpool");
-    const best = Math.min(
-      ...["calling thread", "limit: y = 2x on the workers"].map((name) => of(name)?.median ?? Number.NaN),
-    );
+    const time = (series: string) => own.find((point) => point.series === series)?.time;
     return [
       `[${own[0]?.shape.join(", ")}] ${formatBytes(bytes)}`,
-      ...SERIES.map((series) => us(of(series)?.median ?? Number.NaN)),
-      us(quantile(chosen?.samples ?? [], 0.99)),
-      ((chosen?.median ?? Number.NaN) / best).toFixed(2),
+      ...SERIES.map((series) => us(time(series)?.median ?? Number.NaN)),
+      us(quantile(time("normpool")?.samples ?? [], 0.99)),
+      ratioToBest(points, bytes).toFixed(2),
     ];
   });
-  return [
-    `Latency: LayerNorm, microseconds of one call after another, up to ${threads} threads; medians.`,
-    "The ratio is normpool's to the better of the calling thread alone and the limit.\n",
-    formatTable([["", ...SERIES, "normpool 99%", "ratio"], ...lines]),
-  ].join("\n");
+  return {
+    title: "Latency",
+    notes: [
+      `LayerNorm, microseconds of one call after another, up to ${formatThreads(threads)}; medians.`,
+      "The ratio is normpool's to the better of the calling thread alone and the limit.",
+    ],
+    tables: [{ rows: [["", ...SERIES, "normpool 99%", "ratio"], ...lines] }],
+  };
 }

@@ -3,6 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { BatchNorm1d, LayerNorm, NormPool } from "../src/index.js";
+import type { SectionText } from "./text.js";
 
 const SHAPE = [65_536, 1024];
 const MIB = 1 << 20;
@@ -30,13 +31,17 @@ export function measureMemory(): MemoryResult {
   return { tensors, peak, bareNode, allocatedPerCall };
 }
 
-export function formatMemory({ tensors, peak, bareNode, allocatedPerCall }: MemoryResult): string {
+export function describeMemory({ tensors, peak, bareNode, allocatedPerCall }: MemoryResult): SectionText {
   const mib = (bytes: number) => `${(bytes / MIB).toFixed(0)} MiB`;
-  return [
-    `Memory: LayerNorm and BatchNorm1d out of place and in place, 2 threads: peak ${mib(peak)}, of it tensors ${mib(tensors)}: ` +
-      `${mib(peak - tensors)} beside them, of it ${mib(bareNode)} an empty Node process and ${mib(peak - tensors - bareNode)} normpool (at most 64 MiB).`,
-    `Ten thousand calls of [${SMALL_SHAPE}] at once: ${allocatedPerCall.toFixed(0)} bytes allocated a call (at most 1,000).`,
-  ].join("\n");
+  return {
+    title: "Memory",
+    notes: [
+      `LayerNorm and BatchNorm1d out of place and in place, 2 threads: peak ${mib(peak)}, of it tensors ${mib(tensors)}: ` +
+        `${mib(peak - tensors)} beside them, of it ${mib(bareNode)} an empty Node process and ${mib(peak - tensors - bareNode)} normpool (at most 64 MiB).`,
+      `Ten thousand calls of [${SMALL_SHAPE.join(", ")}] at once: ${allocatedPerCall.toFixed(0)} bytes allocated a call (at most 1,000).`,
+    ],
+    tables: [],
+  };
 }
 
 async function measurePeak(): Promise<void> {

@@ -2,6 +2,7 @@
 import type { LatencyResult } from "./latency.js";
 import type { Machine } from "./machine.js";
 import type { MemoryResult } from "./memory.js";
+import type { PeersResult } from "./peers.js";
 import type { RooflineResult } from "./roofline.js";
 import type { ScalingResult } from "./scaling.js";
 import type { ThroughputResult } from "./throughput.js";
@@ -20,6 +21,7 @@ export interface Results {
   readonly scaling?: ScalingResult;
   readonly latency?: LatencyResult;
   readonly memory?: MemoryResult;
+  readonly peers?: PeersResult;
 }
 
 /** What each section is told. */

@@ -6,7 +6,8 @@ import { caseOf, type Family, KERNELS, type Kernel } from "./kernels.js";
 import { Limit } from "./limit.js";
 import { BenchPool } from "./pool.js";
 import type { SectionOptions } from "./results.js";
-import { formatTable, type Sampling, sampleOne, type Timing } from "./samples.js";
+import { type Sampling, sampleOne, type Timing } from "./samples.js";
+import { formatBytes, formatThreads, type SectionText } from "./text.js";
 import { LIMIT_MOVES } from "./throughput.js";
 
 const KIB = 1 << 10;
@@ -130,7 +131,7 @@ export function gigabytesPerSecond({ bytesMoved, time }: RooflinePoint): number 
   return bytesMoved / time.median / 1e6;
 }
 
-export function formatRoofline({ threads, points, leftOut }: RooflineResult): string {
+export function describeRoofline({ threads, points, leftOut }: RooflineResult): SectionText {
   const sizes = [...new Set(points.map(({ bytes }) => bytes))];
   const kernels = [...new Set([LIMIT, ...points.map(({ kernel }) => kernel)])];
   const lines = kernels.map((kernel) => [
@@ -140,17 +141,13 @@ export function formatRoofline({ threads, points, leftOut }: RooflineResult): st
       return found === undefined ? "" : gigabytesPerSecond(found).toFixed(1);
     }),
   ]);
-  return [
-    `Roofline: GB/s at up to ${threads} threads, by the size of the input; medians.`,
-    "GB/s counts each read, each write and the reads for ownership. Small tensors are computed on the calling thread, in its cache.\n",
-    formatTable([["", ...sizes.map(formatBytes)], ...lines]),
-    ...leftOut.map((why) => `Left out: ${why}.`),
-  ].join("\n");
-}
-
-export function formatBytes(bytes: number): string {
-  const units = ["bytes", "KiB", "MiB", "GiB"];
-  const unit = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
-  const value = bytes / 2 ** (10 * unit);
-  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
+  return {
+    title: "Roofline",
+    notes: [
+      `GB/s on up to ${formatThreads(threads)}, by the size of the input; medians.`,
+      "GB/s counts each read, each write and the reads for ownership. Small tensors are computed on the calling thread, in its cache.",
+    ],
+    tables: [{ rows: [["", ...sizes.map(formatBytes)], ...lines] }],
+    leftOut,
+  };
 }

@@ -1,10 +1,12 @@
 // Sampling. `sampleInTurn` is for calls of tens of milliseconds that are compared with each other: all candidates in turn, round
 // after round, so that drift of a shared machine falls on each alike, and ratios are taken within a round. `sampleOne` is
 // tinybench's: one candidate for so long.
+import { setTimeout } from "node:timers/promises";
 import { Bench } from "tinybench";
 
 export interface Candidate {
   readonly name: string;
+  /** May return a number: the milliseconds that it took, where it knows better. */
   run(): Promise<unknown>;
 }
 
@@ -23,17 +25,22 @@ export type Samples = ReadonlyMap<string, readonly number[]>;
 /** Rounds that are not counted: the first calls fault in pages and run V8's baseline code. */
 const WARM_UP = 2;
 
-/** @param enough told after each round how many are counted; the last one returns true. */
+/**
+ * @param enough told after each round how many are counted; returns true after the last.
+ * @param pause milliseconds before each sample.
+ */
 export async function sampleInTurn(
   candidates: readonly Candidate[],
   enough: (rounds: number) => boolean,
+  pause = 0,
 ): Promise<Samples> {
   const samples = new Map<string, number[]>(candidates.map(({ name }) => [name, []]));
   for (let round = 1 - WARM_UP; ; round++) {
     for (const { name, run } of candidates) {
+      if (pause > 0) await setTimeout(pause);
       const start = performance.now();
-      await run();
-      const milliseconds = performance.now() - start;
+      const own = await run();
+      const milliseconds = typeof own === "number" ? own : performance.now() - start;
       if (round > 0) samples.get(name)?.push(milliseconds);
     }
     if (round > 0 && enough(round)) return samples;
@@ -110,17 +117,4 @@ export function quantile(values: readonly number[], share: number): number {
 /** The median of the rounds' own ratios of one to another. */
 export function medianRatio(values: readonly number[], base: readonly number[]): number {
   return median(values.map((value, round) => value / (base[round] ?? Number.NaN)));
-}
-
-/** Rows of text cells as an aligned table; the first column is left-aligned. */
-export function formatTable(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
-        .join("  ")
-        .trimEnd(),
-    )
-    .join("\n");
 }

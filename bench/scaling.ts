@@ -8,17 +8,8 @@ import { Limit } from "./limit.js";
 import { type Constants, errorOf, predict, threadCounts } from "./model.js";
 import { BenchPool } from "./pool.js";
 import type { SectionOptions } from "./results.js";
-import { formatBytes } from "./roofline.js";
-import {
-  type Candidate,
-  formatTable,
-  median,
-  type Samples,
-  sampleInTurn,
-  sampleOne,
-  type Timing,
-  timingOf,
-} from "./samples.js";
+import { type Candidate, median, type Samples, sampleInTurn, sampleOne, type Timing, timingOf } from "./samples.js";
+import { formatBytes, type SectionText } from "./text.js";
 import { LIMIT_MOVES } from "./throughput.js";
 
 const LARGEST = 256 << 20;
@@ -35,7 +26,7 @@ const BUDGET = 20_000;
 const LIMIT = "limit: y = 2x";
 const EMPTY_CELLS = 16;
 
-export interface ScalingPoint {
+interface ScalingPoint {
   readonly threads: number;
   readonly time: Timing;
   /** The model's, in milliseconds, and its error as a share of what was measured. */
@@ -149,7 +140,12 @@ function seriesOf({ name, moved, phases }: Scaled, { samples, counts, ...measure
   const handOver = measured.handOver * phases;
   const bytes = measured.bytes * moved;
   const half = median(samples.get(key(name, 0)) ?? []);
-  const constants: Constants = { work: Math.max(0, 2 * (half - handOver)), bytes, bandwidth: measured.bandwidth, handOver };
+  const constants: Constants = {
+    work: Math.max(0, 2 * (half - handOver)),
+    bytes,
+    bandwidth: measured.bandwidth,
+    handOver,
+  };
   const points = counts.map((threads) => {
     const time = timingOf(samples.get(key(name, threads)) ?? []);
     return {
@@ -175,7 +171,7 @@ function emptyPhase(pool: BenchPool, at: number, threads: number): Promise<void>
   return pool.run(phase, operandsOf(CELLS.float32, at, at), threads);
 }
 
-export function formatScaling({ bytes, rounds, handOver, limit, series }: ScalingResult): string {
+export function describeScaling({ bytes, rounds, limit, series }: ScalingResult): SectionText {
   const tables = series.map(({ name, points, predictions, constants, memoryTime }) => {
     const single = points[0]?.time.median ?? Number.NaN;
     const lines = points.map(({ threads, time, predicted, error }) => [
@@ -187,13 +183,23 @@ export function formatScaling({ bytes, rounds, handOver, limit, series }: Scalin
       `${error < 0 ? "" : "+"}${(100 * error).toFixed(0)}%`,
     ]);
     const more = predictions.map(({ threads, predicted }) => [String(threads), "", "", "", predicted.toFixed(1), ""]);
-    const constant = `work ${constants.work.toFixed(1)} ms, memory ${memoryTime.toFixed(1)} ms, hand-over ${(1000 * constants.handOver).toFixed(0)} us`;
-    return `${name}: ${constant}\n${formatTable([["threads", "ms", "", "times 1 thread", "model: ms", "error"], ...lines, ...more])}\n`;
+    return {
+      note: `${name}: work ${constants.work.toFixed(1)} ms, memory ${memoryTime.toFixed(1)} ms, hand-over ${microseconds(constants.handOver)} us`,
+      rows: [["threads", "ms", "", "times 1 thread", "model: ms", "error"], ...lines, ...more],
+    };
   });
-  const limits = limit.map(({ threads, time }) => `${threads}: ${time.median.toFixed(1)} ms`).join(", ");
-  return [
-    `Scaling: ${formatBytes(bytes)} float32, medians of ${rounds} rounds. The model: max(work / threads, bytes / bandwidth) + hand-over.`,
-    `Bandwidth is what y = 2x reached (threads: ${limits}), work one thread's time for half the tensor, twice; an empty phase takes ${(1000 * handOver.median).toFixed(0)} us.\n`,
-    ...tables,
-  ].join("\n");
+  const limits = limit.map(({ threads, time }) => `${time.median.toFixed(1)} ms on ${threads}`).join(", ");
+  return {
+    title: "Scaling",
+    notes: [
+      `${formatBytes(bytes)} float32, medians of ${rounds} rounds. The model: max(work / threads, bytes / bandwidth) + hand-over.`,
+      "Work is one thread's time for half the tensor, twice; the hand-over an empty phase's time, for each phase;",
+      `bandwidth what y = 2x reached, which took ${limits}. Its error is to what was measured.`,
+    ],
+    tables,
+  };
+}
+
+function microseconds(milliseconds: number): string {
+  return (1000 * milliseconds).toFixed(0);
 }

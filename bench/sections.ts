@@ -1,16 +1,14 @@
-// The bench's sections by name: what measures each, and how its numbers are printed.
+// Runs the bench's sections.
 import { GROUPS, type Group } from "./cases.js";
-import { formatLatency, measureLatency } from "./latency.js";
+import { describeSections, SECTIONS, type Section } from "./describe.js";
+import { measureLatency } from "./latency.js";
 import { describeMachine, memoryToUse } from "./machine.js";
-import { formatMemory, measureMemory } from "./memory.js";
+import { measureMemory } from "./memory.js";
 import type { Results, SectionOptions } from "./results.js";
-import { formatRoofline, measureRoofline } from "./roofline.js";
-import { formatScaling, measureScaling } from "./scaling.js";
-import { formatThroughput, measureThroughput } from "./throughput.js";
-
-/** In the order that they run in. */
-export const SECTIONS = ["throughput", "roofline", "scaling", "latency", "memory"] as const;
-export type Section = (typeof SECTIONS)[number];
+import { measureRoofline } from "./roofline.js";
+import { measureScaling } from "./scaling.js";
+import { formatSection } from "./text.js";
+import { measureThroughput } from "./throughput.js";
 
 export interface BenchOptions {
   readonly sections: readonly Section[];
@@ -18,6 +16,8 @@ export interface BenchOptions {
   readonly quick?: boolean;
   /** Of the section throughput; default all. */
   readonly groups?: readonly Group[];
+  /** Of the section peers: the Python that may have torch. */
+  readonly python?: string;
   readonly signal?: AbortSignal;
   /** Told when a section begins. Returns what is told its share. */
   readonly onSection?: (section: Section) => (share: number) => void;
@@ -25,21 +25,29 @@ export interface BenchOptions {
   readonly onText?: (text: string) => void;
 }
 
+/** What says how fast a machine is. */
+export const MACHINE_SECTIONS = ["roofline", "scaling", "latency"] as const satisfies readonly Section[];
+
 export async function runBench(options: BenchOptions): Promise<Results> {
-  const { sections, threads, quick = false, groups = GROUPS, signal, onSection, onText } = options;
+  const { sections, threads, quick = false, signal, onSection, onText } = options;
   const machine = describeMachine();
   let results: Results = { schema: 1, machine, threads, quick };
   for (const section of SECTIONS.filter((name) => sections.includes(name))) {
     const onShare = onSection?.(section) ?? (() => {});
     const told = { threads, quick, memory: memoryToUse(), onShare, ...(signal && { signal }) };
-    results = { ...results, ...(await measure(section, groups, told)) };
+    const measured = await measure(section, options, told);
+    results = { ...results, ...measured };
     onShare(1);
-    onText?.(format(section, results));
+    for (const text of describeSections(measured)) onText?.(formatSection(text));
   }
   return results;
 }
 
-async function measure(section: Section, groups: readonly Group[], options: SectionOptions): Promise<Partial<Results>> {
+async function measure(
+  section: Section,
+  { groups = GROUPS, python = "python3" }: BenchOptions,
+  options: SectionOptions,
+): Promise<Partial<Results>> {
   switch (section) {
     case "throughput":
       return { throughput: await measureThroughput(groups, [...new Set([1, options.threads])], options) };
@@ -51,20 +59,8 @@ async function measure(section: Section, groups: readonly Group[], options: Sect
       return { latency: await measureLatency(options) };
     case "memory":
       return { memory: measureMemory() };
-  }
-}
-
-function format(section: Section, { throughput, roofline, scaling, latency, memory }: Results): string {
-  switch (section) {
-    case "throughput":
-      return throughput ? formatThroughput(throughput) : "";
-    case "roofline":
-      return roofline ? formatRoofline(roofline) : "";
-    case "scaling":
-      return scaling ? formatScaling(scaling) : "";
-    case "latency":
-      return latency ? formatLatency(latency) : "";
-    case "memory":
-      return memory ? formatMemory(memory) : "";
+    case "peers":
+      // Not part of the package.
+      return { peers: await (await import("./peers/measure.js")).measurePeers({ ...options, python }) };
   }
 }

@@ -6,16 +6,8 @@ import { Tensors } from "./cells.js";
 import { Limit } from "./limit.js";
 import { plainLayerNorm } from "./plain.js";
 import type { SectionOptions } from "./results.js";
-import {
-  type Candidate,
-  formatTable,
-  median,
-  medianRatio,
-  type Samples,
-  sampleInTurn,
-  type Timing,
-  timingOf,
-} from "./samples.js";
+import { type Candidate, median, medianRatio, type Samples, sampleInTurn, type Timing, timingOf } from "./samples.js";
+import type { SectionText } from "./text.js";
 
 const ROUNDS = 15;
 const LIMIT = "limit: y = 2x";
@@ -27,7 +19,7 @@ const PLAIN = "plain JavaScript LayerNorm";
 export const LIMIT_MOVES = 3;
 const MOVES: Readonly<Record<string, number>> = { [LIMIT_IN_PLACE]: 2, [LIMIT_READ]: 1 };
 
-export interface ThroughputRow {
+interface ThroughputRow {
   readonly group: string;
   readonly name: string;
   readonly threads: number;
@@ -117,7 +109,7 @@ export async function measureThroughput(
   return { rounds, rows };
 }
 
-export function formatThroughput({ rounds, rows }: ThroughputResult): string {
+export function describeThroughput({ rounds, rows }: ThroughputResult): SectionText {
   const header = (group: string) => [group, "threads", "ms", "", "GB/s", "ratio to limit", "at most", "times 1 thread"];
   const groups = [...new Set(rows.map(({ group }) => group))];
   const tables = groups.map((group) => {
@@ -135,12 +127,15 @@ export function formatThroughput({ rounds, rows }: ThroughputResult): string {
         single === undefined || threads === 1 ? "" : (single.time.median / time.median).toFixed(2),
       ];
     });
-    return formatTable([header(group), ...lines]);
+    return { rows: [header(group), ...lines] };
   });
-  return [
-    `Throughput: medians of ${rounds} rounds (fastest to slowest).`,
-    "GB/s counts each read, each write and the reads for ownership; the ratio is the median of the rounds' own ratios,",
-    "to the limits' time for as many bytes.",
-    ...tables.map((table) => `\n${table}`),
-  ].join("\n");
+  return {
+    title: "Throughput",
+    notes: [
+      `medians of ${rounds} rounds (fastest to slowest).`,
+      "GB/s counts each read, each write and the reads for ownership; the ratio is the median of the rounds' own ratios,",
+      "to the limits' time for as many bytes.",
+    ],
+    tables,
+  };
 }

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
 // The command `normpool`: arguments to library calls, and what comes of them to lines and exit codes.
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { MAX_THREADS } from "../protocol.js";
+import { type BenchCommandOptions, runBenchCommand } from "./bench.js";
 import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
 import { inspectNpy } from "./npy-file.js";
 import { colorsFor, formatRows, formatSummary } from "./report.js";
@@ -92,6 +94,18 @@ function makeProgram(interrupt: AbortController): Command {
     .argument("<file>", "an .npy file")
     .option("--json", "print it as JSON", false)
     .action(showInfo);
+  program
+    .command("bench")
+    .summary("how fast normpool is on this machine")
+    .description(
+      "Measure normpool on this machine, in less than two minutes: each kernel against the memory's limit by size, threads, small calls.",
+    )
+    .option("--html <file>", "write a page with pictures")
+    .option("--json <file>", "write every sample as JSON")
+    .option("--threads <number>", "worker threads at most", parseThreads, Math.min(MAX_THREADS, availableParallelism()))
+    .option("--quick", "small tensors and few samples, in seconds: shows that it works, not how fast", false)
+    .option("--quiet", "print nothing but errors", false)
+    .action((options: BenchCommandOptions) => runBenchCommand(options, interrupt.signal));
   return program;
 }
 
