@@ -1,6 +1,7 @@
 // The machine's limits, of memory alone: SIMD kernels over the same kind of memory, threads and slices as the layers.
 import type { Tensor } from "../src/index.js";
 import { CELLS, operandsOf, type Phase } from "../src/protocol.js";
+import { Tensors } from "./cells.js";
 import { BenchPool, type Place } from "./pool.js";
 
 /** Cells of a unit: a segment. */
@@ -32,8 +33,8 @@ export class Limit {
   /** In memory of its own. */
   static alone(threads: number, cells: number): Limit {
     const pool = new BenchPool(threads);
-    const calls = pool.at();
-    return new Limit(pool, calls.tensor("float32", [cells]), calls.tensor("float32", [cells]));
+    const tensors = new Tensors(pool.at());
+    return new Limit(pool, tensors.get("x", "float32", [cells]), tensors.get("y", "float32", [cells]));
   }
 
   /** y = 2x: one read and one write of all cells, to other memory. */
@@ -46,7 +47,7 @@ export class Limit {
     return this.#pool.run(this.#double, operandsOf(CELLS.float32, this.#y, this.#y), place);
   }
 
-  /** One read of all cells: the sums of their squares. */
+  /** One read of all cells: the sums of their squares. Of cells that are alike the kernel sums with more care, and is slower. */
   read(place: Place = this.#pool.threads): Promise<void> {
     this.#partials ??= this.#pool.bytes(this.#sums.units * 16);
     const operands = { ...operandsOf(CELLS.float32, this.#x, this.#x), partials: this.#partials };
