@@ -7,6 +7,7 @@ import { Executor } from "../src/executor.js";
 import type { Dtype, Layer, NormPool, OutputDtype, SetMoments, Shape, Tensor } from "../src/index.js";
 import type { Start } from "../src/normalize.js";
 import { type CellsCode, NONE, type Operands, type Phase, stageBytesOf } from "../src/protocol.js";
+import { drive } from "../src/steps.js";
 import { Threads } from "../src/threads.js";
 import type { Workspace } from "../src/workspace.js";
 import { instantiate, kernelModule } from "../workers/kernels.js";
@@ -71,15 +72,15 @@ class HeldCalls implements Calls {
   }
 
   forward<D extends Dtype>(layer: Layer, x: Tensor<D>, options?: ForwardOptions): Promise<Tensor<OutputDtype<D>>> {
-    return forward(this.#held(), layer, x, options);
+    return Promise.resolve(drive(forward(this.#held(), layer, x, options)));
   }
 
   backward<D extends Dtype>(layer: Layer, options: BackwardOptions<D>): Promise<Gradients<D>> {
-    return backward(this.#held(), layer, options);
+    return Promise.resolve(drive(backward<D>(this.#held(), layer, options)));
   }
 
   setMoments(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {
-    return setMoments(this.#held(), layer, x, options);
+    return Promise.resolve(drive(setMoments(this.#held(), layer, x, options)));
   }
 
   /** A call asks for its place before it first waits for anything. */
