@@ -72,7 +72,7 @@ class HeldCalls implements Calls {
   }
 
   forward<D extends Dtype>(layer: Layer, x: Tensor<D>, options?: ForwardOptions): Promise<Tensor<OutputDtype<D>>> {
-    return Promise.resolve(drive(forward(this.#held(), layer, x, options)));
+    return Promise.resolve(forward(this.#held(), layer, x, options));
   }
 
   backward<D extends Dtype>(layer: Layer, options: BackwardOptions<D>): Promise<Gradients<D>> {

@@ -3,12 +3,11 @@ import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
 import { runInline } from "../workers/phase.js";
 import type { CallOptions } from "./calls/options.js";
 import type { Start } from "./normalize.js";
-import { type CellsCode, NONE, type Phase, sliceCount, stageBytesOf } from "./protocol.js";
-import type { Steps } from "./steps.js";
+import { type CellsCode, NONE, type Operands, type Phase, sliceCount, stageBytesOf } from "./protocol.js";
 import { Arena } from "./tensor/arena.js";
 import { DTYPES, type Dtype } from "./tensor/dtype.js";
 import { cellsOf, type Shape } from "./tensor/shape.js";
-import { pin, Tensor, unpin } from "./tensor/tensor.js";
+import { Tensor } from "./tensor/tensor.js";
 import { Threads } from "./threads.js";
 import { Workspace } from "./workspace.js";
 
@@ -17,12 +16,20 @@ import { Workspace } from "./workspace.js";
  * needs for half of them (`npm run bench -- latency`), and it blocks the event loop for less than half a millisecond.
  */
 const INLINE_CELLS = 131_072;
+/**
+ * Up to so many cells the calling thread takes slices beside the workers: by the time that these have the message, part of the work is done,
+ * and nobody has to be told the end. It blocks the event loop for less than half a millisecond. Not where progress or a signal is asked for.
+ */
+const SHARED_CELLS = 1_048_576;
+/** After so many cells computed on the calling thread, some milliseconds, a call waits for a turn of the event loop. */
+const TURN_CELLS = 8_388_608;
 
 export class Executor {
   readonly arena = new Arena();
   readonly #threadCount: number;
   readonly #threads: Threads;
   #kernels: Kernels | undefined;
+  #cellsSinceTurn = 0;
 
   constructor(threads: number) {
     this.#threadCount = threads;
@@ -34,26 +41,22 @@ export class Executor {
     return new Tensor(this.arena, region, dtype, shape);
   }
 
+  /** Memory for the inside of one call: to be given back when it ends. */
+  workspace(operation: string): Workspace {
+    return new Workspace(this.arena, operation);
+  }
+
   /**
-   * One call's work on `tensors`: they stay where they are, whatever the caller disposes of meanwhile, and `work` gets their addresses.
-   * Its workspace is given back when it ends.
+   * What a call on `size` cells waits for after its work, if anything. Calls on the calling thread may follow each other without a turn of
+   * the event loop, in which nothing dropped is freed, no worker's answer is read, and nobody else gets a word in.
    */
-  *hold<T>(
-    operation: string,
-    tensors: readonly Tensor[],
-    work: (addresses: number[], workspace: Workspace) => Steps<T>,
-  ): Steps<T> {
-    const addresses = tensors.map(pin);
-    const workspace = new Workspace(this.arena, operation);
-    try {
-      const result = yield* work(addresses, workspace);
-      // Calls on the calling thread may follow each other without a turn of the event loop, in which nothing dropped is freed.
-      if (this.arena.turnIsDue) yield new Promise(setImmediate);
-      return result;
-    } finally {
-      workspace.giveBack();
-      for (const tensor of tensors) unpin(tensor);
-    }
+  turn(size: number): Promise<void> | undefined {
+    const small = this.isSmall(size);
+    if (small) this.#cellsSinceTurn += size;
+    const shared = !small && size <= SHARED_CELLS;
+    if (!shared && !this.arena.turnIsDue && this.#cellsSinceTurn < TURN_CELLS) return undefined;
+    this.#cellsSinceTurn = 0;
+    return new Promise(setImmediate);
   }
 
   /** How a call on `size` cells stored so runs its phases: all here, or all on the workers. */
@@ -65,14 +68,15 @@ export class Executor {
     { signal, onProgress }: CallOptions,
   ): Start {
     return (phases) => {
-      const inline = size <= INLINE_CELLS;
-      const stageBytes = Math.max(...phases.map((phase) => stageBytesOf(phase, cells)));
+      const inline = this.isSmall(size);
+      let stageBytes = 0;
+      for (const phase of phases) stageBytes = Math.max(stageBytes, stageBytesOf(phase, cells));
       const seats = inline ? 1 : this.#threadCount;
-      const staging = { stage: stageBytes === 0 ? NONE : workspace.bytes(seats * stageBytes), stageBytes };
-      if (inline) {
-        this.#kernels ??= instantiate(kernelModule(), this.arena.memory, 0);
-        const kernels = this.#kernels;
-        return (phase, operands) => runInline(kernels, phase, { ...operands, ...staging });
+      const stage = stageBytes === 0 ? NONE : workspace.bytes(seats * stageBytes);
+      const staged = (operands: Operands) => (stageBytes === 0 ? operands : { ...operands, stage, stageBytes });
+      if (inline) return (phase, operands) => runInline(this.#here(), phase, staged(operands));
+      if (size <= SHARED_CELLS && signal === undefined && onProgress === undefined) {
+        return (phase, operands) => this.#threads.share(operation, phase, staged(operands), this.#here());
       }
       const total = phases.reduce((slices, phase) => slices + sliceCount(phase), 0);
       let before = 0;
@@ -82,10 +86,27 @@ export class Executor {
           onProgress && kind !== "double"
             ? (slices: number) => onProgress({ phase: kind, done: before + slices, total })
             : undefined;
-        await this.#threads.run(operation, phase, { ...operands, ...staging }, { signal, onDone });
+        await this.#threads.run(operation, phase, staged(operands), { signal, onDone });
         before += sliceCount(phase);
       };
     };
+  }
+
+  /** Whether a call on so many cells is computed on the calling thread. */
+  isSmall(size: number): boolean {
+    return size <= INLINE_CELLS;
+  }
+
+  /** Computes a phase on the calling thread. */
+  runHere(phase: Phase, operands: Operands, workspace: Workspace): void {
+    const stageBytes = stageBytesOf(phase, operands.cells);
+    const staged = stageBytes === 0 ? operands : { ...operands, stage: workspace.bytes(stageBytes), stageBytes };
+    runInline(this.#here(), phase, staged);
+  }
+
+  #here(): Kernels {
+    this.#kernels ??= instantiate(kernelModule(), this.arena.memory, 0);
+    return this.#kernels;
   }
 
   close(): Promise<void> {

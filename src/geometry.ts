@@ -82,3 +82,7 @@ export function withoutChannels({ n, r, g, k, s }: Geometry): Geometry {
 export function withoutSamples({ n, r, g, k, s }: Geometry): Geometry {
   return { n: 1, r: n * r, g, k, s };
 }
+
+export function sameGeometry(a: Geometry, b: Geometry): boolean {
+  return a.n === b.n && a.r === b.r && a.g === b.g && a.k === b.k && a.s === b.s;
+}

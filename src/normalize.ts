@@ -7,7 +7,7 @@ import { makePlan, type Plan } from "./plan.js";
 import { type ApplyPhase, NONE, type Operands, type Phase } from "./protocol.js";
 import { eachEntry, entriesPerSample, ofChannels, ofMoments, type Statistics } from "./statistics.js";
 import type { Steps } from "./steps.js";
-import type { Workspace } from "./workspace.js";
+import type { Block, Workspace } from "./workspace.js";
 
 /** Computes one phase, here or on the workers. */
 export type Run = (phase: Phase, operands: Operands) => void | Promise<void>;
@@ -33,21 +33,16 @@ export function* normalize(
   workspace: Workspace,
   start: Start,
 ): Steps<SetMoments | undefined> {
-  const { eps, given, centred } = normalization;
+  const { eps, given } = normalization;
   const affine = affineOf(normalization);
-  const plan = makePlan(normalization.geometry, {
-    eps,
-    centred,
-    affine: affine !== null,
-    givenStatistics: given !== null || moments !== undefined,
-  });
+  const plan = planOf(normalization, affine !== null, moments !== undefined);
   const { geometry, phases } = plan;
   const run = start(phasesOf(plan));
   const widened = widenAffine(affine, plan.repeatAffine, workspace);
 
   if ("normalize" in phases) {
     const found = wanted ? workspace.float64(2 * setCount(geometry)) : undefined;
-    yield run(phases.normalize, { ...operands, ...addressesOf(widened), moments: found?.address ?? NONE });
+    yield run(phases.normalize, withAffine(operands, widened, found));
     return found && unpack(found.values, cellsPerSet(geometry));
   }
 
@@ -62,6 +57,37 @@ export function* normalize(
   const affineOperands = phases.apply.layout === "cells" ? addressesOf(widened) : {};
   yield run(phases.apply, { ...operands, ...affineOperands, table });
   return known;
+}
+
+/**
+ * `normalize` on the calling thread, of sets that one phase normalises with their own moments; null of all others. It is what small calls are
+ * made of, and makes nothing but what it needs: generators and closures were most of their garbage.
+ */
+export function normalizeHere(
+  normalization: Normalization,
+  operands: Operands,
+  wanted: boolean,
+  workspace: Workspace,
+  executor: { runHere(phase: Phase, operands: Operands, workspace: Workspace): void },
+): { readonly moments: SetMoments | undefined } | null {
+  const affine = affineOf(normalization);
+  const { geometry, phases, repeatAffine } = planOf(normalization, affine !== null, false);
+  if (!("normalize" in phases)) return null;
+  const found = wanted ? workspace.float64(2 * setCount(geometry)) : undefined;
+  const widened = widenAffine(affine, repeatAffine, workspace);
+  executor.runHere(phases.normalize, withAffine(operands, widened, found), workspace);
+  return found === undefined ? NO_MOMENTS : { moments: unpack(found.values, cellsPerSet(geometry)) };
+}
+
+const NO_MOMENTS = { moments: undefined };
+
+function planOf({ geometry, eps, given, centred }: Normalization, affine: boolean, knownMoments: boolean): Plan {
+  return makePlan(geometry, { eps, centred, affine, givenStatistics: given !== null || knownMoments });
+}
+
+function withAffine(operands: Operands, widened: WidenedAffine | null, found: Block | undefined): Operands {
+  if (widened === null && found === undefined) return operands;
+  return { ...operands, ...addressesOf(widened), moments: found?.address ?? NONE };
 }
 
 /** The apply phase's table: {mean, scale, shift} of each entry. Returns its address. */

@@ -1,6 +1,6 @@
 // Geometry -> phases of slices, as plain data. The layouts and segments follow from the tensor alone (they decide the bits);
 // slices and whether one phase is enough are scheduling, and change no bit.
-import { cellsPerSet, type Geometry, withoutChannels, withoutSamples } from "./geometry.js";
+import { cellsPerSet, type Geometry, sameGeometry, withoutChannels, withoutSamples } from "./geometry.js";
 import { type ApplyPhase, COLUMN_TILE, type MomentsPhase, type NormalizePhase, SEGMENT_CELLS } from "./protocol.js";
 
 /** Cells of a slice, where units are smaller: 256 KiB of float32, some 40 us of work. */
@@ -42,7 +42,21 @@ export interface PlanOptions {
   readonly givenStatistics: boolean;
 }
 
+let last: { readonly whole: Geometry; readonly options: PlanOptions; readonly plan: Plan } | undefined;
+
+/** How a call runs. Plans are plain data that nothing changes: a call like the one before it has the same one. */
 export function makePlan(whole: Geometry, options: PlanOptions): Plan {
+  if (last === undefined || !sameGeometry(last.whole, whole) || !sameOptions(last.options, options)) {
+    last = { whole, options, plan: planFor(whole, options) };
+  }
+  return last.plan;
+}
+
+function sameOptions(a: PlanOptions, b: PlanOptions): boolean {
+  return a.eps === b.eps && a.centred === b.centred && a.affine === b.affine && a.givenStatistics === b.givenStatistics;
+}
+
+function planFor(whole: Geometry, options: PlanOptions): Plan {
   const geometry = geometryFor(whole, options.affine, options.givenStatistics);
   const { n, g, k, s } = geometry;
   const given = options.givenStatistics;

@@ -16,7 +16,7 @@ import { checkPositiveInteger, readOptions } from "./layers/arguments.js";
 import type { Layer } from "./layers/layer.js";
 import type { Moments, SetMoments } from "./moments.js";
 import { MAX_THREADS } from "./protocol.js";
-import { drive, type Steps } from "./steps.js";
+import { drive } from "./steps.js";
 import { checkDtype, type Dtype, dtypeOf, type OutputDtype, type TensorSource } from "./tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "./tensor/shape.js";
 import type { Tensor } from "./tensor/tensor.js";
@@ -106,7 +106,13 @@ export class NormPool implements AsyncDisposable {
     x: Tensor<D>,
     options?: ForwardOptions<Tensor<OutputDtype<D>>>,
   ): Promise<Tensor<OutputDtype<D>>> {
-    return this.#run(layer, () => forward(this.#executor, layer, x, options));
+    // As #run, without its closure: small calls are many.
+    try {
+      this.#checkOpen(layer?.name ?? "pool.forward");
+      return this.#promise(forward(this.#executor, layer, x, options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -117,7 +123,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   backward<D extends Dtype>(layer: Layer, options: BackwardOptions<D>): Promise<Gradients<D>> {
-    return this.#run(layer, () => backward<D>(this.#executor, layer, options));
+    return this.#run(layer, () => drive(backward<D>(this.#executor, layer, options)));
   }
 
   /**
@@ -125,7 +131,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) InvalidArgumentError, AbortedError, WorkerFailedError, PoolClosedError
    */
   moments(x: Tensor, options?: CallOptions): Promise<Moments> {
-    return this.#run("pool.moments", () => moments(this.#executor, x, options));
+    return this.#run("pool.moments", () => drive(moments(this.#executor, x, options)));
   }
 
   /**
@@ -134,7 +140,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   setMoments(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {
-    return this.#run(layer, () => setMoments(this.#executor, layer, x, options));
+    return this.#run(layer, () => drive(setMoments(this.#executor, layer, x, options)));
   }
 
   /**
@@ -142,7 +148,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   gradientSums(layer: Layer, options: GradientOptions): Promise<GradientSums> {
-    return this.#run(layer, () => gradientSums(this.#executor, layer, options));
+    return this.#run(layer, () => drive(gradientSums(this.#executor, layer, options)));
   }
 
   /** Waits for the calls that are running, then ends the threads. Later calls are refused; tensors stay readable. Idempotent. */
@@ -157,14 +163,17 @@ export class NormPool implements AsyncDisposable {
   }
 
   /** Starts a call of a layer, or of the operation named, unless the pool is closed, and waits for it in `close`. */
-  #run<T>(operation: Layer | string, start: () => Steps<T>): Promise<T> {
+  #run<T>(operation: Layer | string, start: () => T | Promise<T>): Promise<T> {
     try {
       this.#checkOpen(typeof operation === "string" ? operation : (operation?.name ?? "pool.forward"));
-      const call = drive(start());
-      return call instanceof Promise ? this.#follow(call) : Promise.resolve(call);
+      return this.#promise(start());
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  #promise<T>(call: T | Promise<T>): Promise<T> {
+    return call instanceof Promise ? this.#follow(call) : Promise.resolve(call);
   }
 
   async #follow<T>(call: Promise<T>): Promise<T> {

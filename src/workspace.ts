@@ -12,7 +12,7 @@ export interface Block {
 export class Workspace {
   readonly #arena: Arena;
   readonly #operation: string;
-  readonly #taken: { address: number; bytes: number }[] = [];
+  #taken: { address: number; bytes: number }[] | undefined;
 
   constructor(arena: Arena, operation: string) {
     this.#arena = arena;
@@ -28,11 +28,14 @@ export class Workspace {
   /** The address of `bytes` bytes of uninitialised memory. */
   bytes(bytes: number): number {
     const address = this.#arena.take(this.#operation, bytes);
+    this.#taken ??= [];
     this.#taken.push({ address, bytes });
     return address;
   }
 
   giveBack(): void {
-    for (const { address, bytes } of this.#taken.splice(0)) this.#arena.giveBack(address, bytes);
+    const taken = this.#taken;
+    this.#taken = undefined;
+    if (taken !== undefined) for (const { address, bytes } of taken) this.#arena.giveBack(address, bytes);
   }
 }

@@ -12,7 +12,7 @@ import { respond } from "../respond.js";
 import { ofMoments } from "../statistics.js";
 import type { Steps } from "../steps.js";
 import type { Dtype } from "../tensor/dtype.js";
-import { checkTensor, type Tensor } from "../tensor/tensor.js";
+import { checkTensor, pin, type Tensor, unpin } from "../tensor/tensor.js";
 import { checkBatch } from "./forward.js";
 import { checkCallOptions, checkLayer, checkOut, type LayerCallOptions } from "./options.js";
 
@@ -54,28 +54,32 @@ export function* backward<D extends Dtype>(executor: Executor, layer: Layer, giv
 
   const y = out ?? executor.allocate(operation, input.dtype, input.shape, false);
   const cells = CELLS[input.dtype];
+  const workspace = executor.workspace(operation);
+  const operands = { ...operandsOf(cells, pin(input), pin(y)), g: pin(gradOutput) };
   try {
-    return yield* executor.hold(operation, [input, gradOutput, y], function* ([x = 0, g = 0, to = 0], workspace) {
-      const start = executor.starter(operation, input.size, cells, workspace, options);
-      const operands = { ...operandsOf(cells, x, to), g };
-      if (computation.kind === "response") {
-        if (input.size > 0) yield* respond(computation, operands, start);
-        return { gradInput: y, gradWeight: null, gradBias: null };
-      }
-      const parameters =
-        input.size > 0
-          ? yield* differentiate(computation, operands, { moments, sums }, workspace, start)
-          : noGradients(computation);
-      const { weight, bias } = computation;
-      return {
-        gradInput: y,
-        gradWeight: weight && parameters && likeParameter(weight, parameters.weight),
-        gradBias: bias && parameters && likeParameter(bias, parameters.bias),
-      };
-    });
+    const start = executor.starter(operation, input.size, cells, workspace, options);
+    if (computation.kind === "response") {
+      if (input.size > 0) yield* respond(computation, operands, start);
+      yield executor.turn(input.size);
+      return { gradInput: y, gradWeight: null, gradBias: null };
+    }
+    const parameters =
+      input.size > 0
+        ? yield* differentiate(computation, operands, { moments, sums }, workspace, start)
+        : noGradients(computation);
+    yield executor.turn(input.size);
+    const { weight, bias } = computation;
+    return {
+      gradInput: y,
+      gradWeight: weight && parameters && likeParameter(weight, parameters.weight),
+      gradBias: bias && parameters && likeParameter(bias, parameters.bias),
+    };
   } catch (error) {
     if (out === undefined) y.dispose();
     throw error;
+  } finally {
+    workspace.giveBack();
+    for (const tensor of [input, gradOutput, y]) unpin(tensor);
   }
 }
 
@@ -94,15 +98,21 @@ export function* gradientSums(executor: Executor, layer: Layer, given: unknown):
     return { count: 0, sumDy: new Float64Array(geometry.g), sumDyXmu: new Float64Array(geometry.g) };
   }
   const cells = CELLS[input.dtype];
-  return yield* executor.hold(operation, [input, gradOutput], function* ([x = 0, g = 0], workspace) {
+  const workspace = executor.workspace(operation);
+  const tensors = { ...operandsOf(cells, pin(input), NONE), g: pin(gradOutput) };
+  try {
     const phase = reducePhase(geometry, false);
     const run = executor.starter(operation, input.size, cells, workspace, options)([phase]);
     const statistics = ofMoments(moments, eps);
-    const operands = { ...operandsOf(cells, x, NONE), g, statistics: fillStatistics(statistics, geometry, workspace) };
+    const operands = { ...tensors, statistics: fillStatistics(statistics, geometry, workspace) };
     const channels = yield* reduce(phase, operands, NONE, geometry, statistics, workspace, run);
     const { products, gradients } = sumsOfSets(channels, geometry, null);
     return { count: cellsPerSet(geometry), sumDy: gradients, sumDyXmu: products };
-  });
+  } finally {
+    workspace.giveBack();
+    unpin(input);
+    unpin(gradOutput);
+  }
 }
 
 /** What is the same in both calls: layer and tensors, checked. */

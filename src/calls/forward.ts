@@ -3,24 +3,24 @@ import type { Executor } from "../executor.js";
 import { cellsPerSet, setCount } from "../geometry.js";
 import type { Computation, Layer, Normalization } from "../layers/layer.js";
 import { checkMoments, type SetMoments } from "../moments.js";
-import { normalize } from "../normalize.js";
+import { normalize, normalizeHere } from "../normalize.js";
 import { CELLS, operandsOf } from "../protocol.js";
 import { respond } from "../respond.js";
-import type { Steps } from "../steps.js";
+import { drive, type Steps } from "../steps.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
-import { checkTensor, type Tensor } from "../tensor/tensor.js";
+import { addressOf, checkTensor, pin, type Tensor, unpin } from "../tensor/tensor.js";
 import { checkCallOptions, checkFunction, checkLayer, checkOut, type ForwardOptions } from "./options.js";
 
 const FORWARD_OPTIONS = ["out", "moments", "onMoments"] as const;
 
 /** `pool.forward`. */
-export function* forward<D extends Dtype>(
+export function forward<D extends Dtype>(
   executor: Executor,
   layer: Layer,
   x: Tensor<D>,
   given: unknown,
-): Steps<Tensor<OutputDtype<D>>> {
+): Tensor<OutputDtype<D>> | Promise<Tensor<OutputDtype<D>>> {
   checkLayer("pool.forward", layer);
   const operation = layer.name;
   checkTensor(operation, "x", x, executor.arena);
@@ -39,31 +39,76 @@ export function* forward<D extends Dtype>(
     options.moments === undefined ? undefined : checkBatch(operation, computation, options.moments, x.shape);
 
   const y = out ?? executor.allocate(operation, dtype, x.shape, false);
-  const cells = CELLS[x.dtype];
+  const call = { operation, computation, x, y, moments, options };
+  if (executor.isSmall(x.size) && forwardHere(executor, call)) {
+    const turn = executor.turn(x.size);
+    return turn === undefined ? y : turn.then(() => y);
+  }
+  return drive(forwardSteps(executor, call)) as Output | Promise<Output>;
+}
+
+/** A forward call, checked. */
+interface ForwardCall {
+  readonly operation: string;
+  readonly computation: Computation;
+  readonly x: Tensor;
+  readonly y: Tensor;
+  readonly moments: SetMoments | undefined;
+  readonly options: ForwardOptions;
+}
+
+/** Computes a call at once, if it is one phase. Returns whether it is. */
+function forwardHere(executor: Executor, { operation, computation, x, y, moments, options }: ForwardCall): boolean {
+  if (computation.kind !== "normalization" || moments !== undefined || x.size === 0) return false;
+  const { onMoments } = options;
+  const workspace = executor.workspace(operation);
+  const operands = operandsOf(CELLS[x.dtype], addressOf(x), addressOf(y));
   try {
-    return yield* executor.hold(operation, [x, y], function* ([from = 0, to = 0], workspace) {
-      const start = executor.starter(operation, x.size, cells, workspace, options);
-      const operands = operandsOf(cells, from, to);
-      if (computation.kind === "response") {
-        if (x.size > 0) yield* respond(computation, operands, start);
-        return y;
-      }
-      const { update } = computation;
-      const wanted = update !== null || onMoments !== undefined;
+    const wanted = computation.update !== null || onMoments !== undefined;
+    const result = normalizeHere(computation, operands, wanted, workspace, executor);
+    if (result === null) return false;
+    if (result.moments !== undefined) tell(computation, result.moments, onMoments);
+    return true;
+  } catch (error) {
+    if (options.out === undefined) y.dispose();
+    throw error;
+  } finally {
+    workspace.giveBack();
+  }
+}
+
+function* forwardSteps(executor: Executor, call: ForwardCall): Steps<Tensor> {
+  const { operation, computation, x, y, moments, options } = call;
+  const cells = CELLS[x.dtype];
+  const workspace = executor.workspace(operation);
+  const operands = operandsOf(cells, pin(x), pin(y));
+  try {
+    const start = executor.starter(operation, x.size, cells, workspace, options);
+    if (computation.kind === "response") {
+      if (x.size > 0) yield* respond(computation, operands, start);
+    } else {
+      const wanted = computation.update !== null || options.onMoments !== undefined;
       const found =
         x.size > 0
           ? yield* normalize(computation, operands, moments, wanted, workspace, start)
           : (moments ?? noMoments(computation));
-      if (found !== undefined) {
-        onMoments?.(found); // first: the call fails if it throws
-        update?.(found);
-      }
-      return y;
-    });
+      if (found !== undefined) tell(computation, found, options.onMoments);
+    }
+    yield executor.turn(x.size);
+    return y;
   } catch (error) {
-    if (out === undefined) y.dispose();
+    if (options.out === undefined) y.dispose();
     throw error;
+  } finally {
+    workspace.giveBack();
+    unpin(x);
+    unpin(y);
   }
+}
+
+function tell({ update }: Normalization, found: SetMoments, onMoments: ForwardOptions["onMoments"]): void {
+  onMoments?.(found); // first: the call fails if it throws
+  update?.(found);
 }
 
 /** The whole batch's moments for a layer that merges them, checked. */

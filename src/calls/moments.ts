@@ -6,8 +6,7 @@ import { type Moments, mergePartials, partialNumbers, type SetMoments } from "..
 import { makeMomentsPhase } from "../plan.js";
 import { CELLS, NONE, operandsOf } from "../protocol.js";
 import type { Steps } from "../steps.js";
-import type { Tensor } from "../tensor/tensor.js";
-import { checkTensor } from "../tensor/tensor.js";
+import { checkTensor, pin, type Tensor, unpin } from "../tensor/tensor.js";
 import { noMoments } from "./forward.js";
 import { type CallOptions, checkCallOptions, checkLayer, type LayerCallOptions } from "./options.js";
 
@@ -38,7 +37,7 @@ export function* setMoments(executor: Executor, layer: Layer, x: Tensor, given: 
   return yield* find(executor, operation, x, geometry, centred, options);
 }
 
-function find(
+function* find(
   executor: Executor,
   operation: string,
   x: Tensor,
@@ -47,11 +46,16 @@ function find(
   options: CallOptions,
 ): Steps<SetMoments> {
   const cells = CELLS[x.dtype];
-  return executor.hold(operation, [x], function* ([address = 0], workspace) {
+  const workspace = executor.workspace(operation);
+  const operands = operandsOf(cells, pin(x), NONE);
+  try {
     const phase = makeMomentsPhase(geometry, centred);
     const run = executor.starter(operation, x.size, cells, workspace, options)([phase]);
     const partials = workspace.float64(partialNumbers(phase, geometry.n));
-    yield run(phase, { ...operandsOf(cells, address, NONE), partials: partials.address });
+    yield run(phase, { ...operands, partials: partials.address });
     return mergePartials(phase, geometry, partials.values);
-  });
+  } finally {
+    workspace.giveBack();
+    unpin(x);
+  }
 }

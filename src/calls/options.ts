@@ -84,8 +84,8 @@ function copyOptions<T>(operation: string, given: unknown, keys: readonly string
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw new InvalidArgumentError(operation, argument, "an object", describe(given));
   }
-  for (const key of Object.keys(given)) {
-    if (keys.includes(key) || EVERY_CALLS.includes(key)) continue;
+  for (const key in given) {
+    if (keys.includes(key) || EVERY_CALLS.includes(key) || !Object.hasOwn(given, key)) continue;
     const expected = `only ${[...keys, ...EVERY_CALLS].join(", ")}`;
     throw new InvalidArgumentError(operation, argument, expected, describe(key));
   }

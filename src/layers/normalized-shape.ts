@@ -1,6 +1,6 @@
 // The last dimensions that LayerNorm and RMSNorm normalise over.
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
-import { cellsOf, formatShape, type Shape, sameShape } from "../tensor/shape.js";
+import { cellsOf, formatShape, type Shape } from "../tensor/shape.js";
 import { checkSize } from "./arguments.js";
 
 /** The argument as a shape. Throws InvalidArgumentError. */
@@ -18,7 +18,7 @@ export function checkNormalizedShape(operation: string, value: unknown): Shape {
 /** Dimensions of an input before the normalised ones. Throws InvalidShapeError unless it ends in `normalizedShape`. */
 export function outerRank(operation: string, normalizedShape: Shape, shape: Shape): number {
   const outer = shape.length - normalizedShape.length;
-  if (outer >= 0 && sameShape(shape.slice(outer), normalizedShape)) return outer;
+  if (outer >= 0 && normalizedShape.every((size, i) => size === shape[outer + i])) return outer;
   const message = `given normalizedShape ${formatShape(normalizedShape)}, expected input of shape [*, ${normalizedShape.join(", ")}] but got ${formatShape(shape)}`;
   throw new InvalidShapeError(operation, message, shape);
 }

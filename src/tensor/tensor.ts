@@ -81,6 +81,11 @@ export function checkTensor(operation: string, argument: string, value: unknown,
   return value;
 }
 
+/** The cells' address, for as long as nothing else runs. */
+export function addressOf(tensor: Tensor): number {
+  return placeOf(tensor).region.address;
+}
+
 /** Keeps the region for a call, whatever the caller does with the tensor meanwhile. Returns its address. */
 export function pin(tensor: Tensor): number {
   const place = placeOf(tensor);
