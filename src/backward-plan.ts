@@ -82,6 +82,7 @@ export function makeBackwardPlan(whole: Geometry, options: BackwardPlanOptions):
       eps,
       centred,
       byCell,
+      continues: false,
       ...slices(Math.ceil(sets / setsPerUnit), setsPerUnit * length),
     };
     if (accumulate === undefined || sinks) {
@@ -128,5 +129,5 @@ function accumulatePhase(samples: number, groups: number, length: number): Accum
   const perBlock = Math.ceil(samples / blocks);
   const units = Math.ceil(samples / perBlock) * tiles;
   const size = slices(units, perBlock * Math.min(COLUMN_TILE, width));
-  return { kind: "accumulate", samples, perBlock, length, groups, ...size };
+  return { kind: "accumulate", samples, perBlock, length, groups, pitch: width, continues: false, ...size };
 }

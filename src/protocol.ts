@@ -142,6 +142,10 @@ export interface AccumulatePhase extends Units {
   readonly perBlock: number;
   readonly length: number;
   readonly groups: number;
+  /** Cells from a sample to the next. */
+  readonly pitch: number;
+  /** Whether the gradients are added to what is there: of a block's earlier samples. */
+  readonly continues: boolean;
 }
 
 /** Reduce and propagate at once, of sets of consecutive cells. Unit: `setsPerUnit` sets. */
@@ -156,6 +160,8 @@ export interface DifferentiatePhase extends Units {
   readonly centred: boolean;
   /** Whether weight and bias have an entry a cell: their gradients are then summed by unit, else by run. */
   readonly byCell: boolean;
+  /** Whether gradients by unit are added to what is there: of a unit's earlier sets. */
+  readonly continues: boolean;
 }
 
 /** LocalResponseNorm, or with `g` its gradient. Unit: a tile of positions of a sample's `channels` rows of `space` cells. */

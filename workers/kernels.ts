@@ -101,6 +101,8 @@ export interface Arithmetic {
     width: number,
     length: number,
     groups: number,
+    pitch: number,
+    continues: boolean,
     statistics: number,
     weights: number,
     biases: number,
@@ -152,6 +154,7 @@ export interface Arithmetic {
     eps: number,
     centred: boolean,
     byCell: boolean,
+    continues: boolean,
     statistics: number,
     partials: number,
   ): void;

@@ -88,7 +88,7 @@ export function runSlice(kernels: Kernels, phase: Phase, operands: Operands, sli
       }
       break;
     case "accumulate": {
-      const { samples, perBlock, length, groups } = phase;
+      const { samples, perBlock, length, groups, pitch, continues } = phase;
       const tiles = Math.ceil((groups * length) / COLUMN_TILE);
       for (let unit = first; unit < first + count; unit++) {
         const block = Math.floor(unit / tiles);
@@ -103,6 +103,8 @@ export function runSlice(kernels: Kernels, phase: Phase, operands: Operands, sli
           Math.min(COLUMN_TILE, groups * length - start),
           length,
           groups,
+          pitch,
+          continues,
           statistics,
           weights,
           weights + groups * length * 8,
@@ -124,7 +126,7 @@ export function runSlice(kernels: Kernels, phase: Phase, operands: Operands, sli
       }
       break;
     case "differentiate": {
-      const { setsPerUnit, sets, length, groups, run, eps, centred, byCell } = phase;
+      const { setsPerUnit, sets, length, groups, run, eps, centred, byCell, continues } = phase;
       kernel.differentiateSets(
         x,
         g,
@@ -140,6 +142,7 @@ export function runSlice(kernels: Kernels, phase: Phase, operands: Operands, sli
         eps,
         centred,
         byCell,
+        continues,
         statistics,
         partials,
       );

@@ -83,14 +83,14 @@ function propagateColumns<A>(
  * Phase `differentiate`: units [first, first + count) of `setsPerUnit` sets, `sets` in all, of `length` consecutive cells.
  * weight is float64, one entry a run of `run` cells as in normalizeF32Sets, or 0 where all are 1. `statistics` has {mean, rstd} of each
  * set; 0: both are computed here. Where `partials` is not 0 the gradients of the parameters go there, {sum of g * xhat, sum of g}:
- *   byCell   a unit's two arrays, one entry a cell of `groups` sets; run is 1
+ *   byCell   a unit's two arrays, one entry a cell of `groups` sets; run is 1; added to what is there, if `continues`
  *   else     an entry for each run of each set
  * Two reads, one write; y may be x or g.
  */
 @inline
 function differentiate<A>(
   x: usize, g: usize, y: usize, first: usize, count: usize, setsPerUnit: usize, sets: usize, length: usize, groups: usize, run: usize,
-  weight: usize, eps: f64, centred: bool, byCell: bool, statistics: usize, partials: usize,
+  weight: usize, eps: f64, centred: bool, byCell: bool, continues: bool, statistics: usize, partials: usize,
 ): void {
   setCentred(centred);
   const entries = length / run, width = groups * length, count64 = <f64>length;
@@ -98,7 +98,7 @@ function differentiate<A>(
   const part = staged() ? min(SEGMENT, length) : length;
   for (let unit = first; unit < first + count; unit++) {
     const sinks = partials + unit * (width << 4);
-    if (byCell && partials) memory.fill(sinks, 0, width << 4);
+    if (byCell && partials && !continues) memory.fill(sinks, 0, width << 4);
     for (let set = unit * setsPerUnit, end = min(sets, set + setsPerUnit); set < end; set++) {
       const base = set * length, entry = (set % groups) * entries;
       let center: f64, rstd: f64;
@@ -210,18 +210,18 @@ export function propagateF64Columns(
 
 export function differentiateF32Sets(
   x: usize, g: usize, y: usize, first: usize, count: usize, setsPerUnit: usize, sets: usize, length: usize, groups: usize, run: usize,
-  weight: usize, eps: f64, centred: bool, byCell: bool, statistics: usize, partials: usize,
+  weight: usize, eps: f64, centred: bool, byCell: bool, continues: bool, statistics: usize, partials: usize,
 ): void {
   differentiate<f32>(
-    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, centred, byCell, statistics, partials,
+    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, centred, byCell, continues, statistics, partials,
   );
 }
 
 export function differentiateF64Sets(
   x: usize, g: usize, y: usize, first: usize, count: usize, setsPerUnit: usize, sets: usize, length: usize, groups: usize, run: usize,
-  weight: usize, eps: f64, centred: bool, byCell: bool, statistics: usize, partials: usize,
+  weight: usize, eps: f64, centred: bool, byCell: bool, continues: bool, statistics: usize, partials: usize,
 ): void {
   differentiate<f64>(
-    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, centred, byCell, statistics, partials,
+    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, centred, byCell, continues, statistics, partials,
   );
 }

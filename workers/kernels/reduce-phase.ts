@@ -116,20 +116,23 @@ function reduceColumns<A>(
 }
 
 /**
- * Phase `accumulate`: over samples [first, first + count) of `groups` sets of `length` cells, for the cells [start, start + width)
- * of a sample: sums of g * xhat and of g, to `weights` and `biases`, float64 entries of the sample's cells. Reads x and g.
+ * Phase `accumulate`: over samples [first, first + count) of `groups` sets of `length` cells, `pitch` cells apart, for the cells
+ * [start, start + width) of a sample: sums of g * xhat and of g, to `weights` and `biases`, float64 entries of the sample's cells; or
+ * added to what is there, if `continues`. Reads x and g.
  */
 @inline
 function accumulate<A>(
-  x: usize, g: usize, first: usize, count: usize, start: usize, width: usize, length: usize, groups: usize,
-  statistics: usize, weights: usize, biases: usize,
+  x: usize, g: usize, first: usize, count: usize, start: usize, width: usize, length: usize, groups: usize, pitch: usize,
+  continues: bool, statistics: usize, weights: usize, biases: usize,
 ): void {
-  memory.fill(weights + (start << 3), 0, width << 3);
-  memory.fill(biases + (start << 3), 0, width << 3);
+  if (!continues) {
+    memory.fill(weights + (start << 3), 0, width << 3);
+    memory.fill(biases + (start << 3), 0, width << 3);
+  }
   for (let sample = first; sample < first + count; sample++) {
     for (let cell = start; cell < start + width; ) {
       const group = cell / length, n = min(start + width, (group + 1) * length) - cell;
-      const row = statistics + ((sample * groups + group) << 4), at = sample * groups * length + cell;
+      const row = statistics + ((sample * groups + group) << 4), at = sample * pitch + cell;
       const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n);
       accumulateCells<A>(cells, beside, n, load<f64>(row), load<f64>(row, 8), weights + (cell << 3), biases + (cell << 3));
       cell += n;
@@ -178,15 +181,15 @@ export function reduceF64Columns(
 }
 
 export function accumulateF32(
-  x: usize, g: usize, first: usize, count: usize, start: usize, width: usize, length: usize, groups: usize,
-  statistics: usize, weights: usize, biases: usize,
+  x: usize, g: usize, first: usize, count: usize, start: usize, width: usize, length: usize, groups: usize, pitch: usize,
+  continues: bool, statistics: usize, weights: usize, biases: usize,
 ): void {
-  accumulate<f32>(x, g, first, count, start, width, length, groups, statistics, weights, biases);
+  accumulate<f32>(x, g, first, count, start, width, length, groups, pitch, continues, statistics, weights, biases);
 }
 
 export function accumulateF64(
-  x: usize, g: usize, first: usize, count: usize, start: usize, width: usize, length: usize, groups: usize,
-  statistics: usize, weights: usize, biases: usize,
+  x: usize, g: usize, first: usize, count: usize, start: usize, width: usize, length: usize, groups: usize, pitch: usize,
+  continues: bool, statistics: usize, weights: usize, biases: usize,
 ): void {
-  accumulate<f64>(x, g, first, count, start, width, length, groups, statistics, weights, biases);
+  accumulate<f64>(x, g, first, count, start, width, length, groups, pitch, continues, statistics, weights, biases);
 }
