@@ -22,6 +22,19 @@ export const NONE = 0;
 export const CELLS = { float32: 0, float64: 1, float16: 2, bfloat16: 3, uint8: 4 } as const;
 export type CellsCode = (typeof CELLS)[keyof typeof CELLS];
 
+export const CELL_BYTES: { readonly [Code in CellsCode]: number } = {
+  [CELLS.float32]: 4,
+  [CELLS.float64]: 8,
+  [CELLS.float16]: 2,
+  [CELLS.bfloat16]: 2,
+  [CELLS.uint8]: 1,
+};
+
+/** Bytes of a result's cell: of uint8 input results are float32. */
+export function resultBytesOf(cells: CellsCode): number {
+  return CELL_BYTES[cells === CELLS.uint8 ? CELLS.float32 : cells];
+}
+
 /** Scratch of one thread at the foot of the arena: a slot each, a cache-line pair apart so that no two threads share one. */
 export const SCRATCH_BYTES = 128;
 export const SCRATCH_SLOTS = 512;
@@ -195,14 +208,24 @@ export type Phase =
   | ResponsePhase
   | DoublePhase;
 
+/** Cells on shared memory that is not the arena's: of any size, so workers stage them, a tile at a time. */
+interface SharedStorage {
+  readonly kind: "shared";
+  readonly buffer: SharedArrayBuffer;
+  readonly byteOffset: number;
+}
+
+/** Where a tensor's cells are: at an address in the arena, where kernels work on them, or elsewhere, where only workers/storage.ts does. */
+export type Storage = number | SharedStorage;
+
 /** Byte addresses in the arena; NONE where there is none. All but x, g and y are float64. */
 export interface Operands {
   /** How the cells of x, g and y are stored. */
   readonly cells: CellsCode;
-  readonly x: number;
+  readonly x: Storage;
   /** Gradients of the output. */
-  readonly g: number;
-  readonly y: number;
+  readonly g: Storage;
+  readonly y: Storage;
   readonly weight: number;
   readonly bias: number;
   /** What apply and propagate look up: {mean, scale, shift}, {mean, a, b, c}; for columns an array of each. For reduce, columns' means. */
@@ -218,8 +241,15 @@ export interface Operands {
   readonly stageBytes: number;
 }
 
+/** Operands that kernels can work on as they are: whole tensors in the arena, or tiles. */
+export interface Addresses extends Operands {
+  readonly x: number;
+  readonly g: number;
+  readonly y: number;
+}
+
 /** Operands with nothing but input and output. */
-export function operandsOf(cells: CellsCode, x: number, y: number): Operands {
+export function operandsOf(cells: CellsCode, x: Storage, y: Storage): Operands {
   return {
     cells,
     x,

@@ -238,6 +238,8 @@ export const OTHER_KERNELS = [
 ] as const;
 
 export interface Kernels {
+  /** What they work on. */
+  readonly memory: WasmMemory;
   readonly float32: Arithmetic;
   readonly float64: Arithmetic;
   /** What the next kernels' tensors hold (CELLS of the protocol), and the address of this thread's stage. */
@@ -271,5 +273,5 @@ export function instantiate(module: WasmModule, memory: WasmMemory, scratch: num
     doubleF32Run: Kernels["doubleRun"];
   };
   setScratch(scratch);
-  return { float32: ofType("F32"), float64: ofType("F64"), setCells, doubleRun: doubleF32Run };
+  return { memory, float32: ofType("F32"), float64: ofType("F64"), setCells, doubleRun: doubleF32Run };
 }

@@ -1,4 +1,6 @@
 import {
+  type Addresses,
+  CELL_BYTES,
   CELLS,
   COLUMN_TILE,
   type Operands,
@@ -8,22 +10,38 @@ import {
   sliceCount,
 } from "../src/protocol.js";
 import type { Kernels } from "./kernels.js";
+import { isInArena, load, store, usedBy } from "./storage.js";
+import { tilesOf } from "./tiles.js";
 
 const PARTIAL_BYTES = 16;
-const CELL_BYTES = {
-  [CELLS.float32]: 4,
-  [CELLS.float64]: 8,
-  [CELLS.float16]: 2,
-  [CELLS.bfloat16]: 2,
-  [CELLS.uint8]: 1,
-};
 
 /** Computes one slice of a phase, with the stage of task `seat`. The same on a worker and on the calling thread. */
 export function runSlice(kernels: Kernels, phase: Phase, operands: Operands, slice: number, seat: number): void {
-  const { cells, x, g, y, weight, bias, table, statistics, partials, moments } = operands;
   const first = slice * phase.unitsPerSlice;
   const count = Math.min(phase.unitsPerSlice, phase.units - first);
   const stage = operands.stage + seat * operands.stageBytes;
+  const used = isInArena(operands) ? operands : usedBy(phase, operands);
+  if (isInArena(used)) {
+    runUnits(kernels, phase, used, first, count, stage);
+    return;
+  }
+  for (const tile of tilesOf(phase, used, first, first + count)) {
+    const loaded = load(kernels.memory, phase, tile, used, stage);
+    runUnits(kernels, tile.phase, loaded, tile.first, tile.count, stage);
+    store(kernels.memory, tile, used, loaded);
+  }
+}
+
+/** Computes units [first, first + count) of a phase. */
+function runUnits(
+  kernels: Kernels,
+  phase: Phase,
+  operands: Addresses,
+  first: number,
+  count: number,
+  stage: number,
+): void {
+  const { cells, x, g, y, weight, bias, table, statistics, partials, moments } = operands;
   const columns = stage + STAGE_COLUMNS;
   const kernel = cells === CELLS.float64 ? kernels.float64 : kernels.float32;
   kernels.setCells(cells, stage);

@@ -1,0 +1,191 @@
+// Tiles: that they cover what a slice computes, that nothing of them outgrows the kernels' 32 bits, and slices beyond 4 GiB.
+import { beforeAll, describe, expect, test } from "vitest";
+import { makeBackwardPlan, reducePhase } from "../src/backward-plan.js";
+import type { Geometry } from "../src/geometry.js";
+import { makeMomentsPhase, makePlan } from "../src/plan.js";
+import {
+  CELL_BYTES,
+  CELLS,
+  type CellsCode,
+  NONE,
+  type Operands,
+  operandsOf,
+  type Phase,
+  sliceCount,
+} from "../src/protocol.js";
+import { Arena } from "../src/tensor/arena.js";
+import { Workspace } from "../src/workspace.js";
+import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
+import { runSlice } from "../workers/phase.js";
+import { stagedBytesOf } from "../workers/storage.js";
+import type { Tile } from "../workers/tiles/tile.js";
+import { tileCells, tilesOf, widenSlices } from "../workers/tiles.js";
+import { normal, seeded } from "./support.js";
+
+const GIB = 2 ** 30;
+const MEBI = 2 ** 20;
+const PLAIN = { eps: 1e-5, centred: true, affine: false, givenStatistics: false };
+
+/** Operands with an address for everything, so that nothing counts as absent. */
+const FULL: Operands = { ...operandsOf(CELLS.float32, NONE, NONE), partials: 64 };
+
+function phasesOf(geometry: Geometry): Phase[] {
+  const options = { eps: 1e-5, centred: true, affine: true };
+  const plan = makePlan(geometry, { ...options, givenStatistics: false });
+  const given = makePlan(geometry, { ...options, givenStatistics: true });
+  const known = { parameters: true, givenMoments: false, givenSums: false };
+  const backward = makeBackwardPlan(geometry, { ...options, ...known, givenStatistics: false });
+  const { gradients, accumulate } = backward;
+  const list: (Phase | undefined)[] = [makeMomentsPhase(geometry, true), reducePhase(geometry, false), accumulate];
+  for (const { phases } of [plan, given]) {
+    list.push(...("normalize" in phases ? [phases.normalize] : [phases.moments, phases.apply]));
+  }
+  list.push(...("differentiate" in gradients ? [gradients.differentiate] : [gradients.reduce, gradients.propagate]));
+  return list.filter((phase) => phase !== undefined);
+}
+
+/** Geometries of every layout: consecutive sets, runs, columns, a weight a cell, with a sample of 2^20 to 2^21 cells. */
+const GEOMETRIES: readonly Geometry[] = [
+  { n: 1, r: 1, g: 1000, k: 1024, s: 1 },
+  { n: 1, r: 1, g: 1, k: 1_500_001, s: 1 },
+  { n: 1, r: 1, g: 4, k: 2, s: 131_073 },
+  { n: 1, r: 1, g: 4, k: 60_000, s: 5 },
+  { n: 1, r: 50, g: 3, k: 7, s: 1001 },
+  { n: 1, r: 300, g: 5, k: 3, s: 301 },
+  { n: 1, r: 1000, g: 1100, k: 1, s: 1 },
+  { n: 1, r: 9001, g: 20, k: 3, s: 2 },
+];
+
+describe.each(GEOMETRIES.map((geometry) => ({ geometry })))("of $geometry", ({ geometry }) => {
+  const { r, g, k, s } = geometry;
+  const sample = r * g * k * s;
+
+  test("tiles are within their room, and every cell is in one of them", () => {
+    for (const phase of phasesOf({ ...geometry, n: 3 })) {
+      const seen = new Uint8Array(3 * sample);
+      // A weight a cell whose gradients are summed by units of one set are summed by `accumulate` instead.
+      const alone = phase.kind === "differentiate" && phase.setsPerUnit === 1;
+      for (const tile of tilesOf(phase, alone ? { ...FULL, partials: NONE } : FULL, 0, phase.units)) {
+        expect(tile.rows * tile.width).toBeLessThanOrEqual(tileCells(phase, FULL.cells));
+        for (let row = 0; row < tile.rows; row++) {
+          const from = tile.at + row * tile.stride;
+          for (let cell = from; cell < from + tile.width; cell++) seen[cell] = (seen[cell] as number) + 1;
+        }
+      }
+      expect(seen.every((times) => times === 1)).toBe(true);
+    }
+  });
+
+  test("tiles of samples beyond 2^40 cells are those of the first, further on, in numbers of 32 bits", () => {
+    const far = 2 ** 20 + 2;
+    const near = phasesOf({ ...geometry, n: 4 });
+    for (const [i, phase] of phasesOf({ ...geometry, n: far + 2 }).entries()) {
+      const first = near[i] as Phase;
+      // Units that are blocks of samples are of other sizes.
+      if (phase.kind === "accumulate" || (phase.kind === "differentiate" && phase.byCell)) continue;
+      const perSample = phase.units / (far + 2);
+      if (!Number.isInteger(perSample)) throw new Error(`expected a whole number of units but got ${perSample}`);
+      const ofFirst = [...tilesOf(first, FULL, 0, perSample)];
+      const ofFar = [...tilesOf(phase, FULL, far * perSample, (far + 1) * perSample)];
+      expect(ofFar.map(({ at }) => at - far * sample)).toEqual(ofFirst.map(({ at }) => at));
+      expect(ofFar.map(placeOf)).toEqual(ofFirst.map(placeOf));
+      for (const tile of ofFar) for (const number of kernelNumbers(tile)) expect(number).toBeLessThan(2 ** 32);
+    }
+  });
+});
+
+function placeOf({ rows, width, first, count, before }: Tile) {
+  return { rows, width, first, count, before };
+}
+
+/** What kernels are told of a tile as it is: the rest are addresses, which count modulo 2^32. */
+function kernelNumbers({ phase, first, count }: Tile): number[] {
+  const { units, ...rest } = phase as Phase & { sets?: number };
+  return [first, count, ...Object.values(rest).filter((value): value is number => typeof value === "number")];
+}
+
+describe("slices beyond 4 GiB", () => {
+  const arena = new Arena();
+  let kernels: Kernels;
+  beforeAll(() => {
+    kernels = instantiate(kernelModule(), arena.memory, 0);
+  });
+  // Address space: only the pages that a slice touches come to be.
+  const buffer = new SharedArrayBuffer(5 * GIB);
+  const x = { kind: "shared", buffer, byteOffset: 0 } as const;
+
+  /** Operands with the stage that a task of the phase takes. */
+  function operandsFor(phase: Phase, cells: CellsCode, y: Operands["y"], workspace: Workspace): Operands {
+    const stageBytes = stagedBytesOf(phase, cells);
+    return { ...operandsOf(cells, x, y), stage: workspace.bytes(stageBytes), stageBytes };
+  }
+
+  const cases: [string, CellsCode, Geometry][] = [
+    ["rows of float32", CELLS.float32, { n: 1.2 * MEBI, r: 1, g: 1, k: 1024, s: 1 }],
+    ["one row of float32", CELLS.float32, { n: 1, r: 1, g: 1, k: 1.2 * GIB, s: 1 }],
+    ["one row of uint8", CELLS.uint8, { n: 1, r: 1, g: 1, k: 4.8 * GIB, s: 1 }],
+    ["one column of uint8", CELLS.uint8, { n: 1, r: 4.8 * GIB, g: 1, k: 1, s: 1 }],
+    ["columns of float32", CELLS.float32, { n: 1, r: 1.2 * MEBI, g: 1024, k: 1, s: 1 }],
+    ["planes of float16", CELLS.float16, { n: 1, r: 100_000, g: 512, k: 1, s: 49 }],
+  ];
+  test.each(cases)("moments of %s", (_, cells, { n, r, g, k, s }) => {
+    const whole = { n: Math.floor(n), r: Math.floor(r), g, k: Math.floor(k), s };
+    const phase = widenSlices(makeMomentsPhase(whole, true), cells, 1);
+    const slice = sliceCount(phase) - 1;
+    const tiles = [...tilesOf(phase, FULL, slice * phase.unitsPerSlice, phase.units)];
+    const bytes = CELL_BYTES[cells];
+    const random = seeded(1);
+    for (const { at, rows, width, stride } of tiles) {
+      expect(at * bytes).toBeGreaterThan(4 * GIB);
+      for (let row = 0; row < rows; row++) {
+        // Below infinity as float16, and of float32 numbers below 1.
+        const view = new Uint8Array(buffer, (at + row * stride) * bytes, width * bytes);
+        for (let i = 0; i < view.length; i++) view[i] = random() * (i % bytes === bytes - 1 ? 60 : 256);
+      }
+    }
+    const workspace = new Workspace(arena, "test");
+    const shift = tiles[0]?.ahead.partials ?? 0;
+    const span = (tiles.at(-1)?.ahead.partials ?? 0) - shift + 16 * 2048;
+    const found = workspace.float64(span / 8);
+    const operands = operandsFor(phase, cells, NONE, workspace);
+    runSlice(kernels, phase, { ...operands, partials: found.address - shift }, slice, 0);
+    for (const tile of tiles) {
+      // The tile as a tensor of the arena's.
+      const at = arena.take("test", tile.rows * tile.width * bytes);
+      for (let row = 0; row < tile.rows; row++) {
+        const from = new Uint8Array(buffer, (tile.at + row * tile.stride) * bytes, tile.width * bytes);
+        new Uint8Array(arena.memory.buffer, at + row * tile.width * bytes, from.length).set(from);
+      }
+      const alone = workspace.float64(4096);
+      alone.values.fill(Number.NaN);
+      const phaseAlone = { ...tile.phase, units: tile.count, unitsPerSlice: tile.count };
+      runSlice(kernels, phaseAlone, { ...operands, x: at, partials: alone.address }, 0, 0);
+      const start = ((tile.ahead.partials ?? 0) - shift) / 8;
+      const written = alone.values.findIndex(Number.isNaN);
+      expect(written).toBeGreaterThan(0);
+      expect([...found.values.slice(start, start + written)]).toEqual([...alone.values.slice(0, written)]);
+    }
+    workspace.giveBack();
+  });
+
+  test("normalize, in place", () => {
+    const { phases } = makePlan({ n: 1.25 * MEBI, r: 1, g: 1, k: 1024, s: 1 }, PLAIN);
+    if (!("normalize" in phases)) throw new Error("expected one phase");
+    const { normalize: phase } = phases;
+    const slice = sliceCount(phase) - 1;
+    const at = slice * phase.unitsPerSlice * 4096;
+    expect(at).toBeGreaterThan(4 * GIB);
+    const cells = new Float32Array(buffer, at, phase.unitsPerSlice * 1024);
+    cells.set(normal(cells.length, 1, 5, 3));
+    const workspace = new Workspace(arena, "test");
+    const address = arena.take("test", cells.byteLength);
+    const alone = new Float32Array(arena.memory.buffer, address, cells.length);
+    alone.set(cells);
+    const operands = operandsFor(phase, CELLS.float32, x, workspace);
+    runSlice(kernels, phase, operands, slice, 0);
+    runSlice(kernels, { ...phase, units: phase.unitsPerSlice }, { ...operands, x: address, y: address }, 0, 0);
+    expect(Buffer.compare(Buffer.from(buffer, at, cells.byteLength), Buffer.from(alone.slice().buffer))).toBe(0);
+    expect(cells[0]).not.toBe(0);
+    workspace.giveBack();
+  });
+});
