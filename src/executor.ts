@@ -1,6 +1,8 @@
 // Runs the phases of calls, on the calling thread or on the workers, in the pool's memory.
 import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
 import { runInline } from "../workers/phase.js";
+import { stagedBytesOf } from "../workers/storage.js";
+import { widenSlices } from "../workers/tiles.js";
 import type { CallOptions } from "./calls/options.js";
 import type { Start } from "./normalize.js";
 import { type CellsCode, NONE, type Operands, type Phase, sliceCount, stageBytesOf } from "./protocol.js";
@@ -38,12 +40,13 @@ export class Executor {
 
   allocate<D extends Dtype>(operation: string, dtype: D, shape: Shape, zeroed: boolean): Tensor<D> {
     const region = this.arena.own(operation, cellsOf(shape) * DTYPES[dtype].bytes, zeroed);
-    return new Tensor(this.arena, region, dtype, shape);
+    return new Tensor({ kind: "region", arena: this.arena, region }, dtype, shape);
   }
 
-  /** Memory for the inside of one call: to be given back when it ends. */
-  workspace(operation: string): Workspace {
-    return new Workspace(this.arena, operation);
+  /** Memory for the inside of a call on these operands: to be given back when it ends. */
+  workspace(operation: string, { x, g, y }: Operands): Workspace {
+    const staged = typeof x !== "number" || typeof g !== "number" || typeof y !== "number";
+    return new Workspace(this.arena, operation, staged);
   }
 
   /**
@@ -69,18 +72,21 @@ export class Executor {
   ): Start {
     return (phases) => {
       const inline = this.isSmall(size);
+      const bytesOf = workspace.staged ? stagedBytesOf : stageBytesOf;
       let stageBytes = 0;
-      for (const phase of phases) stageBytes = Math.max(stageBytes, stageBytesOf(phase, cells));
+      for (const phase of phases) stageBytes = Math.max(stageBytes, bytesOf(phase, cells));
       const seats = inline ? 1 : this.#threadCount;
+      const scheduled = (phase: Phase) => (workspace.staged ? widenSlices(phase, cells, seats) : phase);
       const stage = stageBytes === 0 ? NONE : workspace.bytes(seats * stageBytes);
       const staged = (operands: Operands) => (stageBytes === 0 ? operands : { ...operands, stage, stageBytes });
       if (inline) return (phase, operands) => runInline(this.#here(), phase, staged(operands));
       if (size <= SHARED_CELLS && signal === undefined && onProgress === undefined) {
-        return (phase, operands) => this.#threads.share(operation, phase, staged(operands), this.#here());
+        return (phase, operands) => this.#threads.share(operation, scheduled(phase), staged(operands), this.#here());
       }
-      const total = phases.reduce((slices, phase) => slices + sliceCount(phase), 0);
+      const total = phases.reduce((slices, phase) => slices + sliceCount(scheduled(phase)), 0);
       let before = 0;
-      return async (phase: Phase, operands) => {
+      return async (planned: Phase, operands) => {
+        const phase = scheduled(planned);
         const { kind } = phase;
         const onDone =
           onProgress && kind !== "double"

@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { types } from "node:util";
 import {
   type BackwardOptions,
   backward,
@@ -9,7 +10,7 @@ import {
 import { forward } from "./calls/forward.js";
 import { moments, setMoments } from "./calls/moments.js";
 import type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/options.js";
-import { InvalidArgumentError, InvalidShapeError, PoolClosedError } from "./errors.js";
+import { describe, InvalidArgumentError, InvalidShapeError, PoolClosedError } from "./errors.js";
 import { Executor } from "./executor.js";
 import type { GradientSums } from "./gradient-sums.js";
 import { checkPositiveInteger, readOptions } from "./layers/arguments.js";
@@ -17,9 +18,16 @@ import type { Layer } from "./layers/layer.js";
 import type { Moments, SetMoments } from "./moments.js";
 import { MAX_THREADS } from "./protocol.js";
 import { drive } from "./steps.js";
-import { checkDtype, type Dtype, dtypeOf, type OutputDtype, type TensorSource } from "./tensor/dtype.js";
+import {
+  checkDtype,
+  type Dtype,
+  dtypeOf,
+  type OutputDtype,
+  type TensorSource,
+  type TypedArrays,
+} from "./tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "./tensor/shape.js";
-import type { Tensor } from "./tensor/tensor.js";
+import { Tensor } from "./tensor/tensor.js";
 
 export interface NormPoolOptions {
   /** Worker threads, up to 255. Default: os.availableParallelism(). They start with the first tensor that is worth it. */
@@ -64,7 +72,7 @@ export class NormPool implements AsyncDisposable {
   }
 
   /**
-   * A tensor with a copy of `array`'s elements, in row-major order: the one copy that normpool makes.
+   * A tensor with a copy of `array`'s elements, in row-major order.
    * @param shape default: one dimension of array.length.
    * @param dtype default: that of the array; of a Uint16Array it must be said.
    * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
@@ -78,11 +86,7 @@ export class NormPool implements AsyncDisposable {
     const operation = "pool.from";
     this.#checkOpen(operation);
     const found = dtypeOf(operation, array, dtype);
-    const checked = checkShape(operation, shape ?? [array.length]);
-    if (cellsOf(checked) !== array.length) {
-      const message = `expected ${cellsOf(checked)} elements for shape ${formatShape(checked)} but got ${array.length}`;
-      throw new InvalidShapeError(operation, message, checked);
-    }
+    const checked = checkElements(operation, array, shape);
     const tensor = this.#executor.allocate(operation, found, checked, false);
     // Bytes, so that the bits of float16 in a Uint16Array stay what they are.
     const { buffer, byteOffset, byteLength } = tensor.data;
@@ -93,11 +97,37 @@ export class NormPool implements AsyncDisposable {
   }
 
   /**
+   * A tensor on `array`'s own memory, which is no copy and not of the pool: any SharedArrayBuffer, also larger than the pool's 4 GiB.
+   * `tensor.data` is that very array. Every call takes it, among tensors of the pool too, with the same bits; workers copy a part at
+   * a time into the pool's memory and back, so it takes 1.2 to 2.7 times as long.
+   * @param array on a SharedArrayBuffer; of one that two JavaScript objects stand for, `out` must not overlap the input.
+   * @param shape default: one dimension of array.length.
+   * @param dtype default: that of the array; of a Uint16Array it must be said.
+   * @throws UnsupportedDtypeError, InvalidArgumentError where the memory is not shared, InvalidShapeError, PoolClosedError
+   */
+  wrap(array: Float32Array<SharedArrayBuffer>, shape?: Shape, dtype?: "float32"): Tensor<"float32">;
+  wrap(array: Float64Array<SharedArrayBuffer>, shape?: Shape, dtype?: "float64"): Tensor<"float64">;
+  wrap(array: Uint8Array<SharedArrayBuffer>, shape?: Shape, dtype?: "uint8"): Tensor<"uint8">;
+  wrap<D extends "float16" | "bfloat16">(array: TypedArrays[D], shape: Shape | undefined, dtype: D): Tensor<D>;
+  wrap(array: TypedArrays[Dtype], shape?: Shape, dtype?: Dtype): Tensor;
+  wrap(array: TypedArrays[Dtype], shape?: Shape, dtype?: Dtype): Tensor {
+    const operation = "pool.wrap";
+    this.#checkOpen(operation);
+    const found = dtypeOf(operation, array, dtype);
+    if (!types.isSharedArrayBuffer(array.buffer)) {
+      const expected = "a typed array on a SharedArrayBuffer (pool.from copies any)";
+      throw new InvalidArgumentError(operation, "array", expected, `one on an ${describe(array.buffer)}`);
+    }
+    const checked = checkElements(operation, array, shape);
+    return new Tensor({ kind: "wrapped", data: array }, found, checked);
+  }
+
+  /**
    * Normalises `x` with `layer`. The weights are read when the call starts; running statistics are updated when the output is
    * complete, and not at all if the call fails.
    *
-   * @param x a tensor of this pool, of a shape and dtype that the layer takes.
-   * @returns `options.out`, or a new tensor of the same dtype (of uint8 input: float32) and shape.
+   * @param x a tensor of a shape and dtype that the layer takes; of this pool, or as `wrap` has them.
+   * @returns `options.out`, or a new tensor of this pool of the same dtype (of uint8 input: float32) and shape.
    * @throws (as rejection) InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError, OutOfMemoryError, AbortedError,
    * WorkerFailedError, PoolClosedError
    */
@@ -193,4 +223,12 @@ export class NormPool implements AsyncDisposable {
     await Promise.allSettled(this.#running);
     await this.#executor.close();
   }
+}
+
+/** The shape, or one of one dimension, if it has as many cells as the array. Throws InvalidShapeError. */
+function checkElements(operation: string, array: { readonly length: number }, shape: Shape | undefined): Shape {
+  const checked = checkShape(operation, shape ?? [array.length]);
+  if (cellsOf(checked) === array.length) return checked;
+  const message = `expected ${cellsOf(checked)} elements for shape ${formatShape(checked)} but got ${array.length}`;
+  throw new InvalidShapeError(operation, message, checked);
 }

@@ -10,11 +10,14 @@ export interface Block {
 
 /** Memory in the arena for the inside of one call: tables, widened weights, partial moments, stages. All given back at once. */
 export class Workspace {
+  /** Whether some of the call's tensors are elsewhere, so that tasks stage tiles. */
+  readonly staged: boolean;
   readonly #arena: Arena;
   readonly #operation: string;
   #taken: { address: number; bytes: number }[] | undefined;
 
-  constructor(arena: Arena, operation: string) {
+  constructor(arena: Arena, operation: string, staged = false) {
+    this.staged = staged;
     this.#arena = arena;
     this.#operation = operation;
   }

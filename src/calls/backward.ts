@@ -12,7 +12,7 @@ import { respond } from "../respond.js";
 import { ofMoments } from "../statistics.js";
 import type { Steps } from "../steps.js";
 import type { Dtype } from "../tensor/dtype.js";
-import { checkTensor, pin, type Tensor, unpin } from "../tensor/tensor.js";
+import { checkApart, checkTensor, pin, type Tensor, unpin } from "../tensor/tensor.js";
 import { checkBatch } from "./forward.js";
 import { checkCallOptions, checkLayer, checkOut, type LayerCallOptions } from "./options.js";
 
@@ -27,7 +27,7 @@ export interface GradientOptions<D extends Dtype = Dtype> extends LayerCallOptio
 }
 
 export interface BackwardOptions<D extends Dtype = Dtype> extends GradientOptions<D> {
-  /** Where the input's gradient goes: a tensor like the input, also `gradOutput` or `input` itself. Default: a new tensor. */
+  /** Where the input's gradient goes: a tensor like the input, also `gradOutput` or `input` itself. Default: a new tensor of the pool. */
   readonly out?: Tensor<D> | undefined;
   /** SyncBatchNorm in training: the sums of the whole batch (`pool.gradientSums`, `addGradientSums`), together with its moments. */
   readonly sums?: GradientSums | undefined;
@@ -45,17 +45,21 @@ export interface Gradients<D extends Dtype = Dtype> {
 
 /** `pool.backward`. */
 export function* backward<D extends Dtype>(executor: Executor, layer: Layer, given: unknown): Steps<Gradients<D>> {
-  const call = checkGradientCall<BackwardOptions<D>>(executor, "pool.backward", layer, given, ["out", "sums"]);
+  const call = checkGradientCall<BackwardOptions<D>>("pool.backward", layer, given, ["out", "sums"]);
   const { operation, options, computation } = call;
   const { input, gradOutput, out } = options;
-  if (out !== undefined) checkOut(operation, "out", out, input.dtype, input, executor.arena);
+  if (out !== undefined) {
+    checkOut(operation, "out", out, input.dtype, input);
+    for (const tensor of [input, gradOutput]) checkApart(operation, "out", out, tensor);
+  }
   const moments = options.moments === undefined ? undefined : checkSaved(operation, computation, options);
   const sums = options.sums === undefined ? undefined : checkSums(operation, computation, options.sums, moments);
 
   const y = out ?? executor.allocate(operation, input.dtype, input.shape, false);
   const cells = CELLS[input.dtype];
-  const workspace = executor.workspace(operation);
-  const operands = { ...operandsOf(cells, pin(input), pin(y)), g: pin(gradOutput) };
+  const { arena } = executor;
+  const operands = { ...operandsOf(cells, pin(input, arena), pin(y, arena)), g: pin(gradOutput, arena) };
+  const workspace = executor.workspace(operation, operands);
   try {
     const start = executor.starter(operation, input.size, cells, workspace, options);
     if (computation.kind === "response") {
@@ -85,7 +89,7 @@ export function* backward<D extends Dtype>(executor: Executor, layer: Layer, giv
 
 /** `pool.gradientSums`. */
 export function* gradientSums(executor: Executor, layer: Layer, given: unknown): Steps<GradientSums> {
-  const call = checkGradientCall<GradientOptions>(executor, "pool.gradientSums", layer, given, []);
+  const call = checkGradientCall<GradientOptions>("pool.gradientSums", layer, given, []);
   const { operation, options, computation } = call;
   const { input, gradOutput } = options;
   const received = layer.training ? operation : `${operation} in evaluation`;
@@ -98,8 +102,9 @@ export function* gradientSums(executor: Executor, layer: Layer, given: unknown):
     return { count: 0, sumDy: new Float64Array(geometry.g), sumDyXmu: new Float64Array(geometry.g) };
   }
   const cells = CELLS[input.dtype];
-  const workspace = executor.workspace(operation);
-  const tensors = { ...operandsOf(cells, pin(input), NONE), g: pin(gradOutput) };
+  const { arena } = executor;
+  const tensors = { ...operandsOf(cells, pin(input, arena), NONE), g: pin(gradOutput, arena) };
+  const workspace = executor.workspace(operation, tensors);
   try {
     const phase = reducePhase(geometry, false);
     const run = executor.starter(operation, input.size, cells, workspace, options)([phase]);
@@ -117,7 +122,6 @@ export function* gradientSums(executor: Executor, layer: Layer, given: unknown):
 
 /** What is the same in both calls: layer and tensors, checked. */
 function checkGradientCall<T extends GradientOptions>(
-  executor: Executor,
   call: string,
   layer: Layer,
   given: unknown,
@@ -129,11 +133,11 @@ function checkGradientCall<T extends GradientOptions>(
   const all = ["input", "gradOutput", "moments", ...keys] as unknown as readonly Key[];
   const options = checkCallOptions<T>(operation, given ?? {}, all, "gradients");
   const { channelAxis } = options;
-  const input = checkTensor(operation, "input", options.input, executor.arena);
+  const input = checkTensor(operation, "input", options.input);
   if (input.dtype === "uint8") {
     throw new UnsupportedDtypeError(operation, "of floating point for input", input.dtype);
   }
-  checkOut(operation, "gradOutput", options.gradOutput, input.dtype, input, executor.arena);
+  checkOut(operation, "gradOutput", options.gradOutput, input.dtype, input);
   const partOfBatch = options.moments !== undefined;
   const computation = layer.prepare(input.shape, { dtype: input.dtype, channelAxis, partOfBatch });
   return { operation, options, computation };

@@ -9,7 +9,7 @@ import { respond } from "../respond.js";
 import { drive, type Steps } from "../steps.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
-import { addressOf, checkTensor, pin, type Tensor, unpin } from "../tensor/tensor.js";
+import { addressOf, checkApart, checkTensor, pin, type Tensor, unpin } from "../tensor/tensor.js";
 import { checkCallOptions, checkFunction, checkLayer, checkOut, type ForwardOptions } from "./options.js";
 
 const FORWARD_OPTIONS = ["out", "moments", "onMoments"] as const;
@@ -23,13 +23,13 @@ export function forward<D extends Dtype>(
 ): Tensor<OutputDtype<D>> | Promise<Tensor<OutputDtype<D>>> {
   checkLayer("pool.forward", layer);
   const operation = layer.name;
-  checkTensor(operation, "x", x, executor.arena);
+  checkTensor(operation, "x", x);
   type Output = Tensor<OutputDtype<D>>;
   const options = checkCallOptions<ForwardOptions<Output>>(operation, given, FORWARD_OPTIONS);
   const { out, channelAxis, onMoments } = options;
   checkFunction(operation, "onMoments", onMoments);
   const dtype = (x.dtype === "uint8" ? "float32" : x.dtype) as OutputDtype<D>;
-  if (out !== undefined) checkOut(operation, "out", out, dtype, x, executor.arena);
+  if (out !== undefined) checkApart(operation, "out", checkOut(operation, "out", out, dtype, x), x);
   const computation = layer.prepare(x.shape, {
     dtype: x.dtype,
     channelAxis,
@@ -61,8 +61,11 @@ interface ForwardCall {
 function forwardHere(executor: Executor, { operation, computation, x, y, moments, options }: ForwardCall): boolean {
   if (computation.kind !== "normalization" || moments !== undefined || x.size === 0) return false;
   const { onMoments } = options;
-  const workspace = executor.workspace(operation);
-  const operands = operandsOf(CELLS[x.dtype], addressOf(x), addressOf(y));
+  const from = addressOf(x, executor.arena);
+  const to = addressOf(y, executor.arena);
+  if (from === undefined || to === undefined) return false;
+  const operands = operandsOf(CELLS[x.dtype], from, to);
+  const workspace = executor.workspace(operation, operands);
   try {
     const wanted = computation.update !== null || onMoments !== undefined;
     const result = normalizeHere(computation, operands, wanted, workspace, executor);
@@ -80,8 +83,8 @@ function forwardHere(executor: Executor, { operation, computation, x, y, moments
 function* forwardSteps(executor: Executor, call: ForwardCall): Steps<Tensor> {
   const { operation, computation, x, y, moments, options } = call;
   const cells = CELLS[x.dtype];
-  const workspace = executor.workspace(operation);
-  const operands = operandsOf(cells, pin(x), pin(y));
+  const operands = operandsOf(cells, pin(x, executor.arena), pin(y, executor.arena));
+  const workspace = executor.workspace(operation, operands);
   try {
     const start = executor.starter(operation, x.size, cells, workspace, options);
     if (computation.kind === "response") {

@@ -13,7 +13,7 @@ import { type CallOptions, checkCallOptions, checkLayer, type LayerCallOptions }
 /** `pool.moments`. */
 export function* moments(executor: Executor, x: Tensor, given: unknown): Steps<Moments> {
   const operation = "pool.moments";
-  checkTensor(operation, "x", x, executor.arena);
+  checkTensor(operation, "x", x);
   const options = checkCallOptions<CallOptions>(operation, given, []);
   if (x.size === 0) return { count: 0, mean: 0, m2: 0 };
   const all = { n: 1, r: 1, g: 1, k: 1, s: x.size };
@@ -25,7 +25,7 @@ export function* moments(executor: Executor, x: Tensor, given: unknown): Steps<M
 export function* setMoments(executor: Executor, layer: Layer, x: Tensor, given: unknown): Steps<SetMoments> {
   checkLayer("pool.setMoments", layer);
   const operation = layer.name;
-  checkTensor(operation, "x", x, executor.arena);
+  checkTensor(operation, "x", x);
   const options = checkCallOptions<LayerCallOptions>(operation, given, []);
   const { channelAxis } = options;
   const computation = layer.prepare(x.shape, { dtype: x.dtype, channelAxis, partOfBatch: true });
@@ -46,8 +46,8 @@ function* find(
   options: CallOptions,
 ): Steps<SetMoments> {
   const cells = CELLS[x.dtype];
-  const workspace = executor.workspace(operation);
-  const operands = operandsOf(cells, pin(x), NONE);
+  const operands = operandsOf(cells, pin(x, executor.arena), NONE);
+  const workspace = executor.workspace(operation, operands);
   try {
     const phase = makeMomentsPhase(geometry, centred);
     const run = executor.starter(operation, x.size, cells, workspace, options)([phase]);

@@ -2,7 +2,6 @@ import { AbortedError, describe, InvalidArgumentError, InvalidShapeError } from 
 import type { Layer } from "../layers/layer.js";
 import type { SetMoments } from "../moments.js";
 import type { Phase } from "../protocol.js";
-import type { Arena } from "../tensor/arena.js";
 import type { Dtype } from "../tensor/dtype.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
 import { checkTensor, type Tensor } from "../tensor/tensor.js";
@@ -42,8 +41,8 @@ export interface LayerCallOptions extends CallOptions {
 
 export interface ForwardOptions<T extends Tensor = Tensor> extends LayerCallOptions {
   /**
-   * Where the result goes: a tensor of the pool with the output's dtype and the input's shape, also the input itself. Default: a new
-   * tensor. If the call fails or is aborted after it started, what it holds is undefined.
+   * Where the result goes: a tensor with the output's dtype and the input's shape, also the input itself. Default: a new tensor of the
+   * pool. If the call fails or is aborted after it started, what it holds is undefined.
    */
   readonly out?: T | undefined;
   /** SyncBatchNorm in training: the moments of the whole batch, of which x is a part (`mergeMoments`). */
@@ -99,15 +98,8 @@ export function checkFunction(operation: string, argument: string, value: unknow
 }
 
 /** Throws unless `out` is a tensor of this dtype and of x's shape. */
-export function checkOut(
-  operation: string,
-  argument: string,
-  out: unknown,
-  dtype: Dtype,
-  x: Tensor,
-  arena: Arena,
-): Tensor {
-  const tensor = checkTensor(operation, argument, out, arena);
+export function checkOut(operation: string, argument: string, out: unknown, dtype: Dtype, x: Tensor): Tensor {
+  const tensor = checkTensor(operation, argument, out);
   if (tensor.dtype !== dtype) throw new InvalidArgumentError(operation, argument, `dtype ${dtype}`, tensor.dtype);
   if (!sameShape(tensor.shape, x.shape)) {
     const message = `expected ${argument} of the input's shape ${formatShape(x.shape)} but got ${formatShape(tensor.shape)}`;
