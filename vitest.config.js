@@ -10,6 +10,7 @@ export default defineConfig({
     // Each file has worker threads of its own: more files at once would only take turns on the cores.
     fileParallelism: false,
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     reporters: report ? ["default", "json"] : ["default"],
     ...(report && { outputFile: { json: report } }),
   },

@@ -25,6 +25,11 @@ class BenchExecutor extends Executor {
   readonly #crews = new Map<number, Threads>();
   readonly #kernels = instantiate(kernelModule(), this.arena.memory, 0);
 
+  /** A held call goes to its place, however small it is. */
+  override isSmall(size: number): boolean {
+    return this.place === undefined && super.isSmall(size);
+  }
+
   override starter(
     operation: string,
     size: number,

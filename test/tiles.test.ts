@@ -78,14 +78,12 @@ describe.each(GEOMETRIES.map((geometry) => ({ geometry })))("of $geometry", ({ g
 
   test("tiles of samples beyond 2^40 cells are those of the first, further on, in numbers of 32 bits", () => {
     const far = 2 ** 20 + 2;
-    const near = phasesOf({ ...geometry, n: 4 });
-    for (const [i, phase] of phasesOf({ ...geometry, n: far + 2 }).entries()) {
-      const first = near[i] as Phase;
+    for (const phase of phasesOf({ ...geometry, n: far + 2 })) {
       // Units that are blocks of samples are of other sizes.
       if (phase.kind === "accumulate" || (phase.kind === "differentiate" && phase.byCell)) continue;
       const perSample = phase.units / (far + 2);
       if (!Number.isInteger(perSample)) throw new Error(`expected a whole number of units but got ${perSample}`);
-      const ofFirst = [...tilesOf(first, FULL, 0, perSample)];
+      const ofFirst = [...tilesOf(phase, FULL, 0, perSample)];
       const ofFar = [...tilesOf(phase, FULL, far * perSample, (far + 1) * perSample)];
       expect(ofFar.map(({ at }) => at - far * sample)).toEqual(ofFirst.map(({ at }) => at));
       expect(ofFar.map(placeOf)).toEqual(ofFirst.map(placeOf));
