@@ -26,9 +26,13 @@ export interface Case {
    * written. y = 2x moves 3. Default 3.
    */
   readonly moved?: number;
+  /** Whether its tensors are on shared memory of the caller's (pool.wrap), not in the arena. */
+  readonly wrapped?: boolean;
+  /** The case of the group that its time is compared with. Default: the limit. */
+  readonly to?: string;
   /** Times that it is read besides. */
   readonly reads?: number;
-  /** What it is held to, as a ratio to the limit of the bytes moved. */
+  /** What it is held to, as a ratio to the limit of the bytes moved, or to another case. */
   readonly atMost?: number;
 }
 
@@ -49,6 +53,11 @@ function trained(): LayerNorm {
   layer.weight = Float32Array.from({ length: 1024 }, (_, i) => 0.5 + (i % 97) / 97);
   layer.bias = Float32Array.from({ length: 1024 }, (_, i) => (i % 89) / 89 - 0.5);
   return layer;
+}
+
+/** The same case on memory of the caller's, held against it. */
+function wrapped(of: Case): Case {
+  return { ...of, name: `${of.name}, wrapped`, wrapped: true, to: of.name, atMost: 1.9 };
 }
 
 const LAST = { shape: CHANNELS_LAST, channelAxis: -1 };
@@ -119,6 +128,19 @@ export const GROUPS: readonly Group[] = [
         moved: 6,
         atMost: 1.25,
       },
+    ],
+  },
+  {
+    name: "outside the arena",
+    cases: [
+      { name: "LayerNorm", layer: new LayerNorm(1024), shape: ROWS },
+      wrapped({ name: "LayerNorm", layer: new LayerNorm(1024), shape: ROWS }),
+      { name: "LayerNorm in place", layer: new LayerNorm(1024), shape: ROWS, inPlace: true },
+      wrapped({ name: "LayerNorm in place", layer: new LayerNorm(1024), shape: ROWS, inPlace: true }),
+      { name: "GroupNorm(32)", layer: new GroupNorm(32, 64), shape: PLANES },
+      wrapped({ name: "GroupNorm(32)", layer: new GroupNorm(32, 64), shape: PLANES }),
+      { name: "BatchNorm2d training", layer: new BatchNorm2d(64), shape: PLANES, reads: 1 },
+      wrapped({ name: "BatchNorm2d training", layer: new BatchNorm2d(64), shape: PLANES, reads: 1 }),
     ],
   },
   {

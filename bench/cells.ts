@@ -1,6 +1,5 @@
 // Tensors of the bench: seeded cells of any dtype, and their values.
-import type { Dtype, Shape, Tensor } from "../src/index.js";
-import type { Calls } from "./pool.js";
+import type { Dtype, NormPool, Shape, Tensor } from "../src/index.js";
 
 const bits = new Uint32Array(1);
 const number = new Float32Array(bits.buffer);
@@ -49,18 +48,29 @@ export type Role = "x" | "g" | "y";
 
 /** Makes each tensor once: calls of a group share them. */
 export class Tensors {
-  readonly #calls: Pick<Calls, "tensor">;
+  readonly #calls: Pick<NormPool, "tensor">;
   readonly #made = new Map<string, Tensor>();
 
-  constructor(calls: Pick<Calls, "tensor">) {
+  constructor(calls: Pick<NormPool, "tensor">) {
     this.#calls = calls;
   }
 
   get<D extends Dtype>(role: Role, dtype: D, shape: Shape): Tensor<D> {
-    const key = `${role} ${dtype} ${shape}`;
+    return this.#keep(`${role} ${dtype} ${shape}`, role, () => this.#calls.tensor(dtype, shape));
+  }
+
+  /** The same on memory of our own, for `pool`. */
+  wrapped(role: Role, shape: Shape, pool: Pick<NormPool, "wrap">): Tensor<"float32"> {
+    return this.#keep(`${role} wrapped ${shape}`, role, () => {
+      const cells = shape.reduce((a, b) => a * b, 1);
+      return pool.wrap(new Float32Array(new SharedArrayBuffer(cells * 4)), shape);
+    });
+  }
+
+  #keep<D extends Dtype>(key: string, role: Role, make: () => Tensor<D>): Tensor<D> {
     const found = this.#made.get(key);
     if (found !== undefined) return found as Tensor<D>;
-    const tensor = this.#calls.tensor(dtype, shape);
+    const tensor = make();
     if (role !== "y") fill(tensor, role === "x" ? 1 : 2);
     this.#made.set(key, tensor);
     return tensor;

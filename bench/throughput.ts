@@ -73,6 +73,7 @@ function rowsOf(group: Group, threads: number, { samples, bytes, limitBytes }: M
     const of = group.cases.find((one) => one.name === name);
     const size = bytes.get(name) ?? limitBytes;
     const moved = MOVES[name] ?? (of?.inPlace === true ? 2 : (of?.moved ?? LIMIT_MOVES) + (of?.reads ?? 0));
+    const other = of?.to === undefined ? undefined : samples.get(of.to);
     const base = of?.inPlace === true ? LIMIT_IN_PLACE : name.startsWith("limit") ? name : LIMIT;
     const reads = samples.get(LIMIT_READ) ?? [];
     // The limits' time for as many bytes as the case moves.
@@ -87,7 +88,7 @@ function rowsOf(group: Group, threads: number, { samples, bytes, limitBytes }: M
       threads,
       time: timingOf(values),
       gigabytesPerSecond: (size * moved) / median(values) / 1e6,
-      ratio: medianRatio(values, limits),
+      ratio: medianRatio(values, other ?? limits),
       ...(of?.atMost !== undefined && { atMost: of.atMost }),
     };
   });
@@ -134,7 +135,7 @@ export function describeThroughput({ rounds, rows }: ThroughputResult): SectionT
     notes: [
       `medians of ${rounds} rounds (fastest to slowest).`,
       "GB/s counts each read, each write and the reads for ownership; the ratio is the median of the rounds' own ratios,",
-      "to the limits' time for as many bytes.",
+      "to the limits' time for as many bytes; of wrapped tensors, to the time of the arena's.",
     ],
     tables,
   };

@@ -3,8 +3,13 @@
 import { cellsPerSet, type Geometry, sameGeometry, withoutChannels, withoutSamples } from "./geometry.js";
 import { type ApplyPhase, COLUMN_TILE, type MomentsPhase, type NormalizePhase, SEGMENT_CELLS } from "./protocol.js";
 
-/** Cells of a slice, where units are smaller: 256 KiB of float32, some 40 us of work. */
-const SLICE_CELLS = 65_536;
+/**
+ * A phase is cut to so many slices, of cells within these bounds: long ones, whose first set alone is not summed beside another's results, but
+ * not so long that some core has nothing to do at the end. The shortest are some 15 us of work.
+ */
+const SLICES = 128;
+const SHORTEST_SLICE = 32_768;
+const LONGEST_SLICE = 524_288;
 
 /** The largest set that one worker normalises alone: 1 MiB of float32, about what a core's cache holds of it. */
 export const WHOLE_SET_CELLS = 262_144;
@@ -136,5 +141,6 @@ export function segments(count: number, length: number): { units: number; unitsP
 }
 
 export function slices(units: number, cellsPerUnit: number): { units: number; unitsPerSlice: number } {
-  return { units, unitsPerSlice: Math.max(1, Math.floor(SLICE_CELLS / cellsPerUnit)) };
+  const cells = Math.min(Math.max((units * cellsPerUnit) / SLICES, SHORTEST_SLICE), LONGEST_SLICE);
+  return { units, unitsPerSlice: Math.max(1, Math.floor(cells / cellsPerUnit)) };
 }
