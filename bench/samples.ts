@@ -1,7 +1,6 @@
 // Sampling. `sampleInTurn` is for calls of tens of milliseconds that are compared with each other: all candidates in turn, round
 // after round, so that drift of a shared machine falls on each alike, and ratios are taken within a round. `sampleOne` is
 // tinybench's: one candidate for so long.
-import { setTimeout } from "node:timers/promises";
 import { Bench } from "tinybench";
 
 export interface Candidate {
@@ -27,17 +26,17 @@ const WARM_UP = 2;
 
 /**
  * @param enough told after each round how many are counted; returns true after the last.
- * @param pause milliseconds before each sample.
+ * @param calls so many in a row for a sample, which is the last one's time.
  */
 export async function sampleInTurn(
   candidates: readonly Candidate[],
   enough: (rounds: number) => boolean,
-  pause = 0,
+  calls = 1,
 ): Promise<Samples> {
   const samples = new Map<string, number[]>(candidates.map(({ name }) => [name, []]));
   for (let round = 1 - WARM_UP; ; round++) {
     for (const { name, run } of candidates) {
-      if (pause > 0) await setTimeout(pause);
+      for (let call = 1; call < calls; call++) await run();
       const start = performance.now();
       const own = await run();
       const milliseconds = typeof own === "number" ? own : performance.now() - start;

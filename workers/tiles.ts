@@ -5,6 +5,7 @@
 import {
   CELL_BYTES,
   type CellsCode,
+  COLUMN_TILE,
   NONE,
   type Operands,
   type Phase,
@@ -21,8 +22,6 @@ const TILE_BYTES = 262_144;
 /** A tile of rows that lie apart: copying a row costs as much as 1 KiB of it, so that rows are to be long. */
 const WIDE_TILE_BYTES = 2_097_152;
 
-/** Cells of a slice, about, as plans have them. */
-const SLICE_CELLS = 65_536;
 const APPLY_FIELDS = 3;
 const PROPAGATE_FIELDS = 4;
 
@@ -65,15 +64,27 @@ export function tileCells(phase: Phase, cells: CellsCode): number {
 /** The phase with slices as large as tiles where its units are rows apart, and still some for each of `threads`. */
 export function widenSlices(phase: Phase, cells: CellsCode, threads: number): Phase {
   if (!isGathered(phase)) return phase;
-  const perTile = Math.floor(tileCells(phase, cells) / SLICE_CELLS) * phase.unitsPerSlice;
+  const perTile = Math.floor(tileCells(phase, cells) / unitCells(phase));
   const fair = Math.floor(phase.units / (4 * threads));
   return { ...phase, unitsPerSlice: Math.max(phase.unitsPerSlice, Math.min(perTile, fair)) };
 }
 
-/** Whether units are rows that lie apart. */
-function isGathered(phase: Phase): boolean {
+/** A phase whose units are rows that lie apart. */
+type GatheredPhase =
+  | Extract<Phase, { kind: "moments" | "reduce"; layout: "runs" | "columns" }>
+  | Extract<Phase, { kind: "accumulate" | "response" }>;
+
+function isGathered(phase: Phase): phase is GatheredPhase {
   if (phase.kind === "moments" || phase.kind === "reduce") return phase.layout === "runs" || phase.layout === "columns";
   return phase.kind === "accumulate" || phase.kind === "response";
+}
+
+/** The most cells of a unit. */
+function unitCells(phase: GatheredPhase): number {
+  if (phase.kind === "response") return phase.channels * Math.min(phase.tile, phase.space);
+  if (phase.kind === "accumulate") return phase.perBlock * Math.min(COLUMN_TILE, phase.groups * phase.length);
+  const rows = Math.min(phase.rows, phase.perSegment);
+  return rows * (phase.layout === "runs" ? phase.length : Math.min(COLUMN_TILE, phase.width));
 }
 
 /** Cells that can only be computed together. */

@@ -13,11 +13,11 @@ import { startTorch } from "./torch.js";
 const LARGEST = 256 << 20;
 /** Tensors that normpool, two PyTorch, onnxruntime and tfjs have at once. */
 const TENSORS = 24;
-const ROUNDS = 9;
+const ROUNDS = 7;
 /** Of one call with all its peers, in milliseconds: tfjs takes seconds. */
-const BUDGET = 12_000;
-/** PyTorch's threads go on spinning for a while after a call. */
-const PAUSE = 5;
+const BUDGET = 15_000;
+/** A first call finds its own threads asleep, and those of the peer before it still spinning for work: the second one is timed. */
+const CALLS_A_SAMPLE = 2;
 /** Of max(1, |y|): each has its own order of summing in float32. */
 const TOLERANCE = 1e-4;
 const OURS = "normpool";
@@ -99,7 +99,7 @@ async function compare(
     for (const [peer, { run }] of prepared) candidates.push({ name: peer.name, run });
     const started = performance.now();
     const enough = (round: number) => round >= rounds || performance.now() - started > BUDGET;
-    const samples = await sampleInTurn(candidates, enough, PAUSE);
+    const samples = await sampleInTurn(candidates, enough, CALLS_A_SAMPLE);
     const own = samples.get(OURS) ?? [];
     return [...prepared.keys()].map(({ name, hasThreads }) => {
       const theirs = samples.get(name) ?? [];
