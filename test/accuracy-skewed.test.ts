@@ -54,3 +54,31 @@ describe.each(DATA)("%s", (_, cell) => {
     expectWithin("output", y.data, batchNorm(data, shape, { eps: EPS }).y, bound);
   });
 });
+
+// float64 has no digits to spare: a pivot far from the mean would lose as many as there are in the square of the distance.
+describe("float64 cells of which the first is far off", () => {
+  const value = (i: number) => Math.sin(i * 1.7) + 3;
+  test.each([
+    [
+      "rows",
+      [3, 700],
+      new LayerNorm(700, { elementwiseAffine: false, dtype: "float64" }),
+      (i: number) => i % 700 === 0,
+    ],
+    ["columns", [700, 3], new BatchNorm1d(3, { affine: false, dtype: "float64" }), (i: number) => i < 3],
+    [
+      "short runs",
+      [60, 3, 20],
+      new BatchNorm1d(3, { affine: false, dtype: "float64" }),
+      (i: number) => i < 60 && i % 20 === 0,
+    ],
+  ] as const)("in %s", async (what, shape, layer, isFirst) => {
+    const cells = shape.reduce((a, b) => a * b, 1);
+    const data = Float64Array.from({ length: cells }, (_, i) => (isFirst(i) ? 1e9 : value(i)));
+    using x = pool.from(data, [...shape]);
+    using y = await pool.forward(layer, x);
+    const { y: expected } = what === "rows" ? layerNorm(data, [700]) : batchNorm(data, [...shape]);
+    // The cells beside the first lie within 1e-9 deviations: of those a mean with all its digits leaves some.
+    expectWithin("output", y.data, expected, (result) => 16 * spacing("float64", Math.max(1, Math.abs(result))));
+  });
+});

@@ -4,7 +4,7 @@
 import { inputAt, loadedRows, staged } from "./cells";
 import { PIVOT_ROWS, SWEEP, SWEPT_FROM } from "./constants";
 import { bytesOf, loadCell, pair0 } from "./lanes";
-import { finish, isSpread, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour, wellConditioned } from "./moments";
+import { betterPivot, finish, isSpread, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour, wellConditioned } from "./moments";
 import { putMoments } from "./moments-phase";
 
 /** What M2 never is: the column has to be done again. */
@@ -42,11 +42,11 @@ function addRows<A>(top: usize, rows: usize, width: usize, step: usize, pivots: 
   }
 }
 
+/** Sums of the columns about the pivots; with `first`, pivots are the first row's cells. */
 @inline
-function exactColumns<A>(x: usize, partials: usize, rows: usize, width: usize, stride: usize, columns: usize): void {
+function sumColumns<A>(x: usize, rows: usize, width: usize, stride: usize, columns: usize, first: bool): void {
   let step = bytesOf<A>(stride);
-  const sums = columns + (width << 3), squares = sums + (width << 3);
-  memory.fill(sums, 0, width << 4);
+  memory.fill(columns + (width << 3), 0, width << 4);
   for (let row: usize = 0; row < rows; row += SWEEP) {
     const sweep = min(SWEEP, rows - row);
     let top = inputAt(x, row * stride);
@@ -54,8 +54,27 @@ function exactColumns<A>(x: usize, partials: usize, rows: usize, width: usize, s
       top = loadedRows(top, sweep, width, stride);
       step = bytesOf<A>(width);
     }
-    if (row == 0) for (let c: usize = 0; c < width; c++) store<f64>(columns + (c << 3), pivotFrom(loadCell<A>(top + bytesOf<A>(c))));
+    if (first && row == 0) {
+      for (let c: usize = 0; c < width; c++) store<f64>(columns + (c << 3), pivotFrom(loadCell<A>(top + bytesOf<A>(c))));
+    }
     addRows<A>(top, sweep, width, step, columns);
+  }
+}
+
+@inline
+function exactColumns<A>(x: usize, partials: usize, rows: usize, width: usize, stride: usize, columns: usize): void {
+  const sums = columns + (width << 3), squares = sums + (width << 3);
+  sumColumns<A>(x, rows, width, stride, columns, true);
+  if (sizeof<A>() == 8) {
+    // Of float64 cells the digits lost to a far pivot would be the result's: once more, as finishF64 has it.
+    let again = false;
+    for (let at: usize = 0; at < width << 3; at += 8) {
+      setSums(load<f64>(sums + at), load<f64>(squares + at));
+      const pivot = load<f64>(columns + at), better = betterPivot(<f64>rows, pivot);
+      again = again || better != pivot;
+      store<f64>(columns + at, better);
+    }
+    if (again) sumColumns<A>(x, rows, width, stride, columns, false);
   }
   for (let c: usize = 0; c < width; c++) {
     const at = c << 3;

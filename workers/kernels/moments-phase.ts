@@ -4,7 +4,7 @@ import { LONG_RUN, SEGMENT } from "./constants";
 import { momentsOfHalves } from "./halves";
 import { bytesOf, loadCell } from "./lanes";
 import { endMerge, mergeSegment, startMerge } from "./merge";
-import { addExact, finish, m2, mean, momentsSegment, pivotFrom, setCentred, setSums } from "./moments";
+import { addExact, betterPivot, finish, m2, mean, momentsSegment, pivotFrom, setCentred, setSums } from "./moments";
 
 @inline
 export function putMoments(partials: usize, segment: usize): void {
@@ -43,6 +43,13 @@ export function momentsF64Sets(
   momentsSets<f64>(x, partials, first, count, length, centred);
 }
 
+/** Sums of `runs` runs of `length` cells, `step` bytes apart. */
+@inline
+function addRuns<A>(run: usize, runs: usize, step: usize, length: usize, pivot: f64): void {
+  setSums(0, 0);
+  for (let i: usize = 0; i < runs; i++, run += step) addExact<A>(run, length, pivot);
+}
+
 @inline
 function momentsRuns<A>(
   x: usize, partials: usize, first: usize, count: usize, length: usize, groups: usize, rows: usize, perSegment: usize,
@@ -68,9 +75,15 @@ function momentsRuns<A>(
         run = loadedRows(run, runs, length, stride);
         step = bytesOf<A>(length);
       }
-      setSums(0, 0);
-      const pivot = pivotFrom(loadCell<A>(run));
-      for (let i: usize = 0; i < runs; i++, run += step) addExact<A>(run, length, pivot);
+      let pivot = pivotFrom(loadCell<A>(run));
+      addRuns<A>(run, runs, step, length, pivot);
+      if (sizeof<A>() == 8) {
+        const better = betterPivot(<f64>(runs * length), pivot);
+        if (better != pivot) {
+          pivot = better;
+          addRuns<A>(run, runs, step, length, pivot);
+        }
+      }
       finish(<f64>(runs * length), pivot);
     }
     putMoments(partials, unit);

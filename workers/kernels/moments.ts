@@ -203,11 +203,16 @@ export function finishBlocks(x: usize, n: usize, pivot: f32, blockSum: f64, bloc
   finish(<f64>n, <f64>pivot);
 }
 
-/** Whether the exact sums hold all digits that float64 can: the pivot is within half a deviation of the mean. NaN fails. */
+/**
+ * A better pivot for n float64 cells whose sums about `pivot` are there; `pivot` itself where the sums hold all digits that float64 can, since it
+ * is within half a deviation of the mean.
+ */
 @inline
-function nearMean(n: f64): bool {
+export function betterPivot(n: f64, pivot: f64): f64 {
   const offset = (sum * sum) / n;
-  return 4 * offset <= squares - offset;
+  if (!centred || 4 * offset <= squares - offset) return pivot;
+  const better = pivot + sum / n;
+  return better - better == 0 ? better : pivot;
 }
 
 /** Adds the last n < 8 cells of a segment to the sums, as sumsF64Exact does it. */
@@ -223,15 +228,12 @@ export function addTailF64(x: usize, n: usize, pivot: f64): void {
 
 /** Ends a segment of float64 cells whose sums about `pivot` are there: once more from the mean, where the pivot was far from it. */
 export function finishF64(x: usize, n: usize, pivot: f64): void {
-  if (centred && !nearMean(<f64>n)) {
-    const better = pivot + sum / <f64>n;
-    if (better - better == 0) {
-      pivot = better;
-      setSums(0, 0);
-      sumsF64Exact(x, n, pivot);
-    }
+  const better = betterPivot(<f64>n, pivot);
+  if (better != pivot) {
+    setSums(0, 0);
+    sumsF64Exact(x, n, better);
   }
-  finish(<f64>n, pivot);
+  finish(<f64>n, better);
 }
 
 /** Moments of n consecutive float64 cells, 1 <= n <= SEGMENT. One read, or two where the first cell is far from the mean. */
