@@ -27,6 +27,11 @@ const { values, positionals } = parseArgs({
 });
 
 async function measure(): Promise<Results> {
+  const threads = Number(values.threads);
+  if (!Number.isInteger(threads) || threads < 1) {
+    console.error(`expected a positive integer for --threads but got ${values.threads}`);
+    process.exit(2);
+  }
   const groupName = (name: string) => name.replaceAll(" ", "-");
   const groups = GROUPS.filter(({ name }) => positionals.includes(groupName(name)));
   const known = [...SECTIONS, ...GROUPS.map(({ name }) => groupName(name))];
@@ -39,7 +44,7 @@ async function measure(): Promise<Results> {
     sections: SECTIONS.filter(
       (name) => positionals.length === 0 || positionals.includes(name) || (name === "throughput" && groups.length > 0),
     ),
-    threads: Number(values.threads),
+    threads,
     quick: values.quick,
     python: values.python,
     ...(groups.length > 0 && { groups }),

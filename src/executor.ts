@@ -20,9 +20,11 @@ import { Workspace } from "./workspace.js";
 const INLINE_CELLS = 131_072;
 /**
  * Up to so many cells the calling thread takes slices beside the workers: by the time that these have the message, part of the work is done,
- * and nobody has to be told the end. It blocks the event loop for less than half a millisecond. Not where progress or a signal is asked for.
+ * and nobody has to be told the end. Not where progress or a signal is asked for, and only of phases so light that the event
+ * loop is blocked for about half a millisecond at most.
  */
 const SHARED_CELLS = 1_048_576;
+const LIGHT: ReadonlySet<Phase["kind"]> = new Set(["normalize", "moments", "apply"]);
 /** After so many cells computed on the calling thread, some milliseconds, a call waits for a turn of the event loop. */
 const TURN_CELLS = 8_388_608;
 
@@ -80,7 +82,8 @@ export class Executor {
       const stage = stageBytes === 0 ? NONE : workspace.bytes(seats * stageBytes);
       const staged = (operands: Operands) => (stageBytes === 0 ? operands : { ...operands, stage, stageBytes });
       if (inline) return (phase, operands) => runInline(this.#here(), phase, staged(operands));
-      if (size <= SHARED_CELLS && signal === undefined && onProgress === undefined) {
+      const light = size <= SHARED_CELLS && phases.every(({ kind }) => LIGHT.has(kind));
+      if (light && signal === undefined && onProgress === undefined) {
         return (phase, operands) => this.#threads.share(operation, scheduled(phase), staged(operands), this.#here());
       }
       const total = phases.reduce((slices, phase) => slices + sliceCount(scheduled(phase)), 0);
