@@ -99,7 +99,7 @@ export class NormPool implements AsyncDisposable {
   /**
    * A tensor on `array`'s own memory, which is no copy and not of the pool: any SharedArrayBuffer, also larger than the pool's 4 GiB.
    * `tensor.data` is that very array. Every call takes it, among tensors of the pool too, with the same bits; workers copy a part at
-   * a time into the pool's memory and back, so it takes 1.2 to 2.7 times as long.
+   * a time into the pool's memory and back, so it takes about twice as long.
    * @param array on a SharedArrayBuffer; of one that two JavaScript objects stand for, `out` must not overlap the input.
    * @param shape default: one dimension of array.length.
    * @param dtype default: that of the array; of a Uint16Array it must be said.
