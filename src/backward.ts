@@ -160,7 +160,7 @@ interface Factors {
   readonly folded: boolean;
 }
 
-/** Up to so many deviations from 0 a mean is folded into c: isNear in workers/kernels/gradient.ts. */
+/** Up to so many deviations from 0 a mean is folded into c: isNear in workers/kernels/propagate.ts. */
 const NEAR = 65_536;
 
 /** The propagate phase's table: {mean, a, b, c} of each entry, for y = g * a + (x - mean) * b + c, or with a mean of 0 for x * b + c. */

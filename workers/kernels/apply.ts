@@ -2,7 +2,7 @@
 // y is within half an ulp of the true result for the mean and deviation used, with any weight and bias.
 //
 // Each function has the fused form of normalize.ts beside it; both write the same operations, so the same bits.
-import { finished, inputAt, isHalf, loaded, outputAt, staged, target } from "./cells";
+import { finished, inputAt, isHalf, loaded, outputAt, target } from "./cells";
 import { SEGMENT } from "./constants";
 import { applyHalves } from "./halves";
 import {
@@ -12,7 +12,7 @@ import {
 const ROW: usize = 24; // bytes of a table row: mean, scale, shift as float64
 
 @inline
-function applied(cells: v128, mean: v128, scale: v128, shift: v128): v128 {
+export function applied(cells: v128, mean: v128, scale: v128, shift: v128): v128 {
   return f64x2.add(f64x2.mul(f64x2.sub(cells, mean), scale), shift);
 }
 
@@ -232,85 +232,4 @@ export function applyF64SetCells(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, table: usize, weight: usize, bias: usize,
 ): void {
   applySetCells<f64>(x, y, first, count, length, groups, table, weight, bias);
-}
-
-/** y = (x - mean[i]) * scale[i] + shift[i] over n cells. One read, one write. */
-@inline
-function columnsOf<A>(x: usize, y: usize, n: usize, means: usize, scales: usize, shifts: usize): void {
-  const end = x + bytesOf<A>(n);
-  for (const stop = x + bytesOf<A>(n & ~7); x < stop; means += 64, scales += 64, shifts += 64) {
-    putPair0<A>(y, applied(pair0<A>(x), v128.load(means), v128.load(scales), v128.load(shifts)));
-    putPair1<A>(y, applied(pair1<A>(x), v128.load(means, 16), v128.load(scales, 16), v128.load(shifts, 16)));
-    putPair2<A>(y, applied(pair2<A>(x), v128.load(means, 32), v128.load(scales, 32), v128.load(shifts, 32)));
-    putPair3<A>(y, applied(pair3<A>(x), v128.load(means, 48), v128.load(scales, 48), v128.load(shifts, 48)));
-    x += sizeof<A>() << 3;
-    y += sizeof<A>() << 3;
-  }
-  for (; x < end; x += sizeof<A>(), y += sizeof<A>(), means += 8, scales += 8, shifts += 8) {
-    storeCell<A>(y, (loadCell<A>(x) - load<f64>(means)) * load<f64>(scales) + load<f64>(shifts));
-  }
-}
-
-/** columnsOf for two rows at once, the second `step` bytes after the first: what is looked up serves both. */
-@inline
-function twoRowsOf<A>(x: usize, y: usize, n: usize, step: usize, means: usize, scales: usize, shifts: usize): void {
-  const even = n & ~3;
-  for (const stop = x + bytesOf<A>(even); x < stop; means += 32, scales += 32, shifts += 32) {
-    const m = v128.load(means), a = v128.load(scales), b = v128.load(shifts);
-    const m2 = v128.load(means, 16), a2 = v128.load(scales, 16), b2 = v128.load(shifts, 16);
-    const below = x + step, to = y + step;
-    putPair0<A>(y, applied(pair0<A>(x), m, a, b));
-    putPair1<A>(y, applied(pair1<A>(x), m2, a2, b2));
-    putPair0<A>(to, applied(pair0<A>(below), m, a, b));
-    putPair1<A>(to, applied(pair1<A>(below), m2, a2, b2));
-    x += sizeof<A>() << 2;
-    y += sizeof<A>() << 2;
-  }
-  if (even < n) {
-    columnsOf<A>(x, y, n - even, means, scales, shifts);
-    columnsOf<A>(x + step, y + step, n - even, means, scales, shifts);
-  }
-}
-
-export function applyF32TwoRows(x: usize, y: usize, n: usize, step: usize, means: usize, scales: usize, shifts: usize): void {
-  twoRowsOf<f32>(x, y, n, step, means, scales, shifts);
-}
-
-@inline
-function applyColumns<A>(
-  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
-): void {
-  const bytes = width << 3, end = first + count;
-  for (let row = first; row < end; row++) {
-    const means = table + (row / rows) * 3 * bytes;
-    if (sizeof<A>() == 4 && !staged() && row + 1 < end && (row + 1) % rows != 0) {
-      const at = (row * width) << 2;
-      applyF32TwoRows(x + at, y + at, width, width << 2, means, means + bytes, means + 2 * bytes);
-      row++;
-      continue;
-    }
-    for (let start: usize = 0; start < width; start += SEGMENT) {
-      const n = min(SEGMENT, width - start), at = row * width + start, mean = means + (start << 3);
-      const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
-      columnsOf<A>(cells, results, n, mean, mean + bytes, mean + 2 * bytes);
-      finished(results, to, n);
-    }
-  }
-}
-
-/**
- * Phase `apply`, layout `columns`: rows [first, first + count) of `width` cells, `rows` rows a sample; column c takes entry c
- * of the sample's table, laid as three arrays mean[width], scale[width], shift[width] of float64. One read, one write.
- */
-export function applyF32Columns(
-  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
-): void {
-  applyColumns<f32>(x, y, first, count, width, rows, table);
-}
-
-/** As applyF32Columns, of float64 cells. */
-export function applyF64Columns(
-  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
-): void {
-  applyColumns<f64>(x, y, first, count, width, rows, table);
 }

@@ -11,18 +11,20 @@ export { pivotF32, sumsF32Blocks, sumsF32Exact, sumsF64Exact } from "./moments";
 export { momentsF32Runs, momentsF32Sets, momentsF64Runs, momentsF64Sets } from "./moments-phase";
 export { exactF32Columns, momentsF32Columns, momentsF64Columns, sweepF32Columns } from "./moments-columns";
 export {
-  applyF32Cells, applyF32Columns, applyF32Line, applyF32Plain, applyF32Run, applyF32Runs, applyF32SetCells,
-  applyF32TwoRows,
-  applyF64Cells, applyF64Columns, applyF64Run, applyF64Runs, applyF64SetCells,
+  applyF32Cells, applyF32Line, applyF32Plain, applyF32Run, applyF32Runs, applyF32SetCells,
+  applyF64Cells, applyF64Run, applyF64Runs, applyF64SetCells,
 } from "./apply";
+export { applyF32Columns, applyF32TwoRows, applyF64Columns } from "./apply-columns";
 export {
   doubleF32Run, fuseF32Cells, fuseF32Line, fuseF32Plain, fuseF32Run, fuseF64Cells, fuseF64Plain, fuseF64Run,
   normalizeF32Sets, normalizeF64Sets,
 } from "./normalize";
 export {
-  gradientF32Sums, gradientF32WeightedSums, gradientF64Sums, gradientF64WeightedSums,
-  gradientF32Blocks, propagateF32Cells, propagateF32Line, propagateF32Run, propagateF32Sinking, propagateF32WeightedSinking, propagateF64Run,
+  gradientF32Blocks, gradientF32Sums, gradientF32WeightedSums, gradientF64Sums, gradientF64WeightedSums,
 } from "./gradient";
+export {
+  propagateF32Cells, propagateF32Line, propagateF32Run, propagateF32Sinking, propagateF32WeightedSinking, propagateF64Run,
+} from "./propagate";
 export {
   accumulateF32, accumulateF64, reduceF32Columns, reduceF32Runs, reduceF32Stretches,
   reduceF64Columns, reduceF64Runs, reduceF64Stretches,

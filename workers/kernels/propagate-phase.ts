@@ -3,10 +3,11 @@
 import { applyRun } from "./apply";
 import { finished, inputAt, loaded, loadedBeside, outputAt, staged, target } from "./cells";
 import { SEGMENT } from "./constants";
-import { addSums, gradients, isNear, products, propagateCells, propagateRun, propagateSinking, startSums } from "./gradient";
+import { addSums, gradients, products, startSums } from "./gradient";
 import { bytesOf, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./merge";
 import { m2, mean, setCentred } from "./moments";
+import { isNear, propagateCells, propagateRun, propagateSinking } from "./propagate";
 
 const ROW: usize = 32; // bytes of a table row: mean, a, b, c as float64
 

@@ -2,8 +2,9 @@
 // large for one worker or its cells are apart. And phase `accumulate`: the same sums, times rstd, of each cell across samples.
 import { inputAt, loaded, loadedBeside, loadedRows, loadedRowsBeside, staged } from "./cells";
 import { SEGMENT, SWEEP } from "./constants";
-import { accumulateCells, addSums, gradients, products, startSums } from "./gradient";
+import { addSums, gradients, products, startSums } from "./gradient";
 import { bytesOf, loadCell, pair0 } from "./lanes";
+import { accumulateCells } from "./propagate";
 
 @inline
 function putSums(partials: usize, segment: usize): void {
