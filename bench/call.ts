@@ -31,7 +31,7 @@ export async function prepare(
   const gradOutput = get("g", dtype);
   let moments: SetMoments | undefined;
   if (of.recompute !== true && computation.kind === "normalization") {
-    moments = await calls.setMoments(layer, x, { channelAxis });
+    moments = await calls.momentsOf(layer, x, { channelAxis });
   }
   const backward = () => calls.backward(layer, { input: x, gradOutput, out: y, moments, channelAxis });
   await backward();

@@ -1,7 +1,8 @@
 // No timing before the result is right: some sets of a result against plain float64 loops.
-import { cellsPerSet, type Geometry } from "../src/geometry.js";
+
 import type { Dtype } from "../src/index.js";
 import type { Computation, Normalization } from "../src/layers/layer.js";
+import { cellsPerSet, type Geometry } from "../src/plan/geometry.js";
 
 /** Digits of a result: 2^-DIGITS is half the distance of neighbours at 1. */
 const DIGITS: Readonly<Record<Dtype, number>> = { float32: 24, float64: 53, float16: 11, bfloat16: 8, uint8: 24 };
@@ -54,7 +55,7 @@ export function checkBackward(name: string, computation: Computation, dtype: Dty
 type Visit = (index: number, affine: number) => void;
 
 /** The first, a middle and the last group of the middle sample. */
-function sampleSets({ geometry, eps, centred, given }: Normalization, x: Read) {
+function sampleSets({ geometry, eps, centred, running }: Normalization, x: Read) {
   const { n, g } = geometry;
   const count = cellsPerSet(geometry);
   return [...new Set([0, g >> 1, g - 1])].map((group) => {
@@ -63,12 +64,12 @@ function sampleSets({ geometry, eps, centred, given }: Normalization, x: Read) {
     each((index) => {
       sum += x(index);
     });
-    const mean = given ? (given.mean[group] as number) : centred ? sum / count : 0;
+    const mean = running ? (running.mean[group] as number) : centred ? sum / count : 0;
     let squares = 0;
     each((index) => {
       squares += (x(index) - mean) ** 2;
     });
-    const variance = given ? (given.variance[group] as number) : squares / count;
+    const variance = running ? (running.variance[group] as number) : squares / count;
     return { each, count, mean, rstd: 1 / Math.sqrt(variance + eps) };
   });
 }

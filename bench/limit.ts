@@ -1,6 +1,9 @@
 // The machine's limits, of memory alone: SIMD kernels over the same kind of memory, threads and slices as the layers.
 import type { Tensor } from "../src/index.js";
-import { CELLS, operandsOf, type Phase } from "../src/protocol.js";
+import { planMoments } from "../src/plan/moments.js";
+import { runCall } from "../src/run/call.js";
+import { NO_INPUTS } from "../src/run/inputs.js";
+import { drive } from "../src/run/steps.js";
 import { Tensors } from "./cells.js";
 import { BenchPool, type Place } from "./pool.js";
 
@@ -13,21 +16,14 @@ export class Limit {
   /** Of the tensor that is doubled. */
   readonly bytes: number;
   readonly #pool: BenchPool;
-  readonly #double: Phase;
-  readonly #sums: Phase;
-  readonly #x: number;
-  readonly #y: number;
-  #partials: number | undefined;
+  readonly #x: Tensor<"float32">;
+  readonly #y: Tensor<"float32">;
 
   constructor(pool: BenchPool, x: Tensor<"float32">, y: Tensor<"float32">) {
-    const length = Math.min(UNIT, x.size);
-    const units = { units: Math.floor(x.size / length), unitsPerSlice: UNITS_PER_SLICE };
-    this.bytes = units.units * length * 4;
+    this.bytes = x.data.byteLength;
     this.#pool = pool;
-    this.#double = { kind: "double", length, ...units };
-    this.#sums = { kind: "moments", layout: "sets", length, centred: false, ...units };
-    this.#x = x.data.byteOffset;
-    this.#y = y.data.byteOffset;
+    this.#x = x;
+    this.#y = y;
   }
 
   /** In memory of its own. */
@@ -39,23 +35,43 @@ export class Limit {
 
   /** y = 2x: one read and one write of all cells, to other memory. */
   outOfPlace(place: Place = this.#pool.threads): Promise<void> {
-    return this.#pool.run(this.#double, operandsOf(CELLS.float32, this.#x, this.#y), place);
+    return this.#double(this.#x, place);
   }
 
   /** y = 2y: one read and one write of all cells, where they are. */
   inPlace(place: Place = this.#pool.threads): Promise<void> {
-    return this.#pool.run(this.#double, operandsOf(CELLS.float32, this.#y, this.#y), place);
+    return this.#double(this.#y, place);
   }
 
   /** One read of all cells: the sums of their squares. Of cells that are alike the kernel sums with more care, and is slower. */
-  read(place: Place = this.#pool.threads): Promise<void> {
-    this.#partials ??= this.#pool.bytes(this.#sums.units * 16);
-    const operands = { ...operandsOf(CELLS.float32, this.#x, this.#x), partials: this.#partials };
-    return this.#pool.run(this.#sums, operands, place);
+  async read(place: Place = this.#pool.threads): Promise<void> {
+    const geometry = { n: 1, r: 1, g: 1, k: 1, s: this.#x.size };
+    const plan = planMoments(geometry, { dtype: "float32", centred: false });
+    await drive(
+      runCall(this.#pool.executor(place), {
+        operation: "one read",
+        plan,
+        planPart: () => plan,
+        x: this.#x,
+        g: null,
+        y: null,
+        owned: false,
+        inputs: NO_INPUTS,
+        found: {},
+        watchers: {},
+        finish: () => {},
+      }),
+    );
   }
 
   /** The pool too. */
   close(): Promise<void> {
     return this.#pool.close();
+  }
+
+  #double(from: Tensor<"float32">, place: Place): Promise<void> {
+    const length = Math.min(UNIT, from.size);
+    const slices = { from: 0, to: Math.floor(from.size / length), perSlice: UNITS_PER_SLICE };
+    return this.#pool.double({ x: from.data.byteOffset, y: this.#y.data.byteOffset, length, slices }, place);
   }
 }

@@ -1,75 +1,27 @@
 // A pool whose calls can be held to the calling thread or to a number of threads, all in one memory: what NormPool decides itself.
 import { type BackwardOptions, backward, type Gradients } from "../src/calls/backward.js";
 import { forward } from "../src/calls/forward.js";
-import { setMoments } from "../src/calls/moments.js";
-import type { CallOptions, ForwardOptions, LayerCallOptions } from "../src/calls/options.js";
-import { Executor } from "../src/executor.js";
+import { momentsOf } from "../src/calls/moments-of.js";
+import type { ForwardOptions, LayerCallOptions } from "../src/calls/options.js";
 import type { Dtype, Layer, NormPool, OutputDtype, SetMoments, Shape, Tensor } from "../src/index.js";
-import type { Start } from "../src/normalize.js";
-import { type CellsCode, NONE, type Operands, type Phase, stageBytesOf } from "../src/protocol.js";
-import { drive } from "../src/steps.js";
-import { Threads } from "../src/threads.js";
-import type { Workspace } from "../src/workspace.js";
-import { instantiate, kernelModule } from "../workers/kernels.js";
-import { runInline } from "../workers/phase.js";
+import { Arena } from "../src/memory/arena.js";
+import { sliceCount } from "../src/plan/slices.js";
+import { Executor } from "../src/run/executor.js";
+import { drive } from "../src/run/steps.js";
+import { computeSlice, Doublers, type Doubling, instantiateLimit, type LimitKernels } from "./double.js";
 
 /** What the bench calls of a pool. */
-export type Calls = Pick<NormPool, "tensor" | "forward" | "backward" | "setMoments">;
+export type Calls = Pick<NormPool, "tensor" | "forward" | "backward" | "momentsOf">;
 
 /** Where phases run: on so many threads, or on the calling one. */
 export type Place = number | "calling thread";
 
-class BenchExecutor extends Executor {
-  /** Undefined: as NormPool decides. */
-  place: Place | undefined;
-  readonly #crews = new Map<number, Threads>();
-  readonly #kernels = instantiate(kernelModule(), this.arena.memory, 0);
+/** The same calls as a NormPool's, on one executor. */
+class ExecutorCalls implements Calls {
+  readonly #executor: Executor;
 
-  /** A held call goes to its place, however small it is. */
-  override isSmall(size: number): boolean {
-    return this.place === undefined && super.isSmall(size);
-  }
-
-  override starter(
-    operation: string,
-    size: number,
-    cells: CellsCode,
-    workspace: Workspace,
-    options: CallOptions,
-  ): Start {
-    const { place } = this;
-    if (place === undefined) return super.starter(operation, size, cells, workspace, options);
-    return (phases) => {
-      const stageBytes = Math.max(...phases.map((phase) => stageBytesOf(phase, cells)));
-      const seats = place === "calling thread" ? 1 : place;
-      const staging = { stage: stageBytes === 0 ? NONE : workspace.bytes(seats * stageBytes), stageBytes };
-      return (phase, operands) => this.run(phase, { ...operands, ...staging }, place);
-    };
-  }
-
-  run(phase: Phase, operands: Operands, place: Place): void | Promise<void> {
-    if (place === "calling thread") return runInline(this.#kernels, phase, operands);
-    let crew = this.#crews.get(place);
-    if (crew === undefined) {
-      crew = new Threads(place, this.arena.memory, kernelModule());
-      this.#crews.set(place, crew);
-    }
-    return crew.run("bench", phase, operands, {});
-  }
-
-  override async close(): Promise<void> {
-    await Promise.all([super.close(), ...[...this.#crews.values()].map((crew) => crew.close())]);
-  }
-}
-
-/** The same calls as a NormPool's, held to a place. */
-class HeldCalls implements Calls {
-  readonly #executor: BenchExecutor;
-  readonly #place: Place | undefined;
-
-  constructor(executor: BenchExecutor, place: Place | undefined) {
+  constructor(executor: Executor) {
     this.#executor = executor;
-    this.#place = place;
   }
 
   tensor<D extends Dtype>(dtype: D, shape: Shape): Tensor<D> {
@@ -77,49 +29,67 @@ class HeldCalls implements Calls {
   }
 
   forward<D extends Dtype>(layer: Layer, x: Tensor<D>, options?: ForwardOptions): Promise<Tensor<OutputDtype<D>>> {
-    return Promise.resolve(forward(this.#held(), layer, x, options));
+    return Promise.resolve(forward(this.#executor, layer, x, options));
   }
 
   backward<D extends Dtype>(layer: Layer, options: BackwardOptions<D>): Promise<Gradients<D>> {
-    return Promise.resolve(drive(backward<D>(this.#held(), layer, options)));
+    return Promise.resolve(drive(backward<D>(this.#executor, layer, options)));
   }
 
-  setMoments(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {
-    return Promise.resolve(drive(setMoments(this.#held(), layer, x, options)));
-  }
-
-  /** A call asks for its place before it first waits for anything. */
-  #held(): BenchExecutor {
-    this.#executor.place = this.#place;
-    return this.#executor;
+  momentsOf(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {
+    return Promise.resolve(drive(momentsOf(this.#executor, layer, x, options)));
   }
 }
 
 export class BenchPool {
   readonly threads: number;
-  readonly #executor: BenchExecutor;
+  readonly arena = new Arena();
+  readonly #executors = new Map<Place | undefined, Executor>();
+  readonly #doublers = new Map<number, Doublers>();
+  #kernels: LimitKernels | undefined;
 
   constructor(threads: number) {
     this.threads = threads;
-    this.#executor = new BenchExecutor(threads);
   }
 
   /** Calls run at `place`; by default where a NormPool runs them. */
   at(place?: Place): Calls {
-    return new HeldCalls(this.#executor, place);
+    return new ExecutorCalls(this.executor(place));
   }
 
-  /** A phase of the bench's own. */
-  async run(phase: Phase, operands: Operands, place: Place): Promise<void> {
-    await this.#executor.run(phase, operands, place);
+  executor(place?: Place): Executor {
+    let executor = this.#executors.get(place);
+    if (executor === undefined) {
+      executor = this.#make(place);
+      this.#executors.set(place, executor);
+    }
+    return executor;
   }
 
-  /** Bytes for the inside of phases, for as long as the pool lives. */
-  bytes(bytes: number): number {
-    return this.#executor.arena.take("bench", bytes);
+  /** y = 2x, the bench's ruler. */
+  async double(doubling: Doubling, place: Place): Promise<void> {
+    if (place === "calling thread") {
+      this.#kernels ??= instantiateLimit(this.arena.memory);
+      for (let slice = 0; slice < sliceCount(doubling.slices); slice++) computeSlice(this.#kernels, doubling, slice);
+      return;
+    }
+    let doublers = this.#doublers.get(place);
+    if (doublers === undefined) {
+      doublers = new Doublers(place, this.arena);
+      this.#doublers.set(place, doublers);
+    }
+    await doublers.run(doubling);
   }
 
-  close(): Promise<void> {
-    return this.#executor.close();
+  async close(): Promise<void> {
+    const all = [...this.#executors.values(), ...this.#doublers.values()];
+    await Promise.all(all.map((one) => one.close()));
+  }
+
+  /** A held call goes to its place, however small it is. */
+  #make(place: Place | undefined): Executor {
+    if (place === undefined) return new Executor(this.threads, this.arena);
+    if (place === "calling thread") return new Executor(1, this.arena, { placer: () => "calling thread" });
+    return new Executor(place, this.arena, { placer: () => "workers" });
   }
 }

@@ -1,6 +1,5 @@
 // The same call on 1 thread to all of them, in turn, and a model of it with constants that are measured apart.
 import { BatchNorm1d, GroupNorm, LayerNorm } from "../src/index.js";
-import { CELLS, operandsOf } from "../src/protocol.js";
 import { prepare } from "./call.js";
 import type { Case } from "./cases.js";
 import { Tensors } from "./cells.js";
@@ -101,7 +100,7 @@ export async function measureScaling({
     }
     // One thread's work is measured on half the tensor, so that the model is not fitted to a point that it is compared with.
     for (const of of halves) candidates.push({ ...(await prepare(pool.at(1), tensors, of)), name: key(of.name, 0) });
-    const nothing = pool.bytes(threads * EMPTY_CELLS * 4);
+    const nothing = pool.arena.take("bench", threads * EMPTY_CELLS * 4);
     const handOver = await sampleOne(
       { name: "hand-over", run: () => emptyPhase(pool, nothing, threads) },
       { milliseconds: quick ? 1 : 150, fewest: 10, batchMilliseconds: 0 },
@@ -171,10 +170,10 @@ function key(name: string, threads: number): string {
   return `${name} ${threads}`;
 }
 
-/** A phase of a slice for each thread, with next to nothing in it. */
+/** A job of a slice for each thread, with next to nothing in it. */
 function emptyPhase(pool: BenchPool, at: number, threads: number): Promise<void> {
-  const phase = { kind: "double", length: EMPTY_CELLS, units: threads, unitsPerSlice: 1 } as const;
-  return pool.run(phase, operandsOf(CELLS.float32, at, at), threads);
+  const slices = { from: 0, to: threads, perSlice: 1 };
+  return pool.double({ x: at, y: at, length: EMPTY_CELLS, slices }, threads);
 }
 
 export function describeScaling({ bytes, rounds, limit, series }: ScalingResult): SectionText {

@@ -9,7 +9,7 @@ import {
   instanceNormGeometry,
   layerNormGeometry,
   setOf,
-} from "../src/geometry.js";
+} from "../src/plan/geometry.js";
 
 type Axis = "n" | "c" | "s";
 type Vector = readonly [x: number, y: number];

@@ -15,9 +15,8 @@
  * @module
  */
 
-export type { Parameter } from "./affine.js";
 export type { BackwardOptions, GradientOptions, Gradients } from "./calls/backward.js";
-export type { CallOptions, ForwardOptions, LayerCallOptions, Progress } from "./calls/options.js";
+export type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/options.js";
 export {
   AbortedError,
   type ErrorCode,
@@ -30,8 +29,6 @@ export {
   UnsupportedDtypeError,
   WorkerFailedError,
 } from "./errors.js";
-export { type ReadSafetensorsOptions, readSafetensors, writeSafetensors } from "./files/safetensors.js";
-export { addGradientSums, type GradientSums } from "./gradient-sums.js";
 export {
   BatchNorm1d,
   BatchNorm2d,
@@ -56,8 +53,12 @@ export { LayerNorm, type LayerNormOptions } from "./layers/layer-norm.js";
 export { LocalResponseNorm, type LocalResponseNormOptions } from "./layers/local-response-norm.js";
 export { RMSNorm, type RMSNormOptions } from "./layers/rms-norm.js";
 export type { LoadStateOptions, SaveStateOptions, StateDict, StateTensor } from "./layers/state.js";
-export { type Moments, mergeMoments, type SetMoments } from "./moments.js";
+export { type Moments, mergeMoments, type SetMoments } from "./merge/moments.js";
+export { addGradientSums, type GradientSums } from "./merge/sums.js";
 export { NormPool, type NormPoolOptions } from "./pool.js";
+export type { Progress } from "./run/call.js";
+export { type ReadSafetensorsOptions, readSafetensors, writeSafetensors } from "./storage/safetensors.js";
 export type { Dtype, Float16Data, OutputDtype, TensorSource, TypedArrays } from "./tensor/dtype.js";
+export type { Parameter } from "./tensor/parameter.js";
 export type { Shape } from "./tensor/shape.js";
 export type { Tensor } from "./tensor/tensor.js";

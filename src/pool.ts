@@ -8,16 +8,17 @@ import {
   gradientSums,
 } from "./calls/backward.js";
 import { forward } from "./calls/forward.js";
-import { moments, setMoments } from "./calls/moments.js";
+import { moments, momentsOf } from "./calls/moments-of.js";
 import type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/options.js";
 import { describe, InvalidArgumentError, InvalidShapeError, PoolClosedError } from "./errors.js";
-import { Executor } from "./executor.js";
-import type { GradientSums } from "./gradient-sums.js";
 import { checkPositiveInteger, readOptions } from "./layers/arguments.js";
 import type { Layer } from "./layers/layer.js";
-import type { Moments, SetMoments } from "./moments.js";
-import { MAX_THREADS } from "./protocol.js";
-import { drive } from "./steps.js";
+import { Arena } from "./memory/arena.js";
+import type { Moments, SetMoments } from "./merge/moments.js";
+import type { GradientSums } from "./merge/sums.js";
+import { Executor } from "./run/executor.js";
+import { drive } from "./run/steps.js";
+import { MAX_THREADS } from "./run/threads.js";
 import {
   checkDtype,
   type Dtype,
@@ -27,7 +28,7 @@ import {
   type TypedArrays,
 } from "./tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "./tensor/shape.js";
-import { Tensor } from "./tensor/tensor.js";
+import { type Holding, Tensor } from "./tensor/tensor.js";
 
 export interface NormPoolOptions {
   /** Worker threads, up to 255. Default: os.availableParallelism(). They start with the first tensor that is worth it. */
@@ -56,7 +57,7 @@ export class NormPool implements AsyncDisposable {
     if (this.threads > MAX_THREADS) {
       throw new InvalidArgumentError("NormPool", "threads", `at most ${MAX_THREADS}`, String(threads));
     }
-    this.#executor = new Executor(this.threads);
+    this.#executor = new Executor(this.threads, new Arena());
   }
 
   /**
@@ -119,7 +120,7 @@ export class NormPool implements AsyncDisposable {
       throw new InvalidArgumentError(operation, "array", expected, `one on an ${describe(array.buffer)}`);
     }
     const checked = checkElements(operation, array, shape);
-    return new Tensor({ kind: "wrapped", data: array }, found, checked);
+    return new Tensor(holdingOf(array), found, checked);
   }
 
   /**
@@ -169,8 +170,8 @@ export class NormPool implements AsyncDisposable {
    * SyncBatchNorm's part of `mergeMoments`.
    * @throws (as rejection) as `forward`
    */
-  setMoments(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {
-    return this.#run(layer, () => drive(setMoments(this.#executor, layer, x, options)));
+  momentsOf(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {
+    return this.#run(layer, () => drive(momentsOf(this.#executor, layer, x, options)));
   }
 
   /**
@@ -223,6 +224,12 @@ export class NormPool implements AsyncDisposable {
     await Promise.allSettled(this.#running);
     await this.#executor.close();
   }
+}
+
+/** Memory that is the caller's. */
+function holdingOf(data: TypedArrays[Dtype]): Holding {
+  const { buffer, byteOffset } = data;
+  return { spec: { kind: "shared", buffer, byteOffset }, arena: null, data, release: () => {} };
 }
 
 /** The shape, or one of one dimension, if it has as many cells as the array. Throws InvalidShapeError. */

@@ -1,8 +1,8 @@
 // How far a result may be off float64's, derived: what docs/accuracy.md promises, and for float64 cells what its sums imply.
 import { expect } from "vitest";
-import { cellsPerSet, type Geometry } from "../src/geometry.js";
 import type { Layer } from "../src/index.js";
-import { SEGMENT_CELLS } from "../src/protocol.js";
+import { cellsPerSet, type Geometry } from "../src/plan/geometry.js";
+import { SEGMENT_CELLS } from "../src/plan/grid.js";
 import type { LayerCase } from "./layer-cases.js";
 import { type FloatDtype, largest, spacing } from "./rounding.js";
 

@@ -1,8 +1,8 @@
 // Every layer in every layout and of every dtype against the float64 oracle. accuracy.test.ts says why float32 is within 2 ulp, or 3 with weight
 // and bias; of halves that is rounded once more. float64's bound is derived in accuracy-bounds.ts.
 import { afterAll, describe, test } from "vitest";
-import type { Parameter } from "../src/affine.js";
 import { type Dtype, type Layer, NormPool, type Tensor } from "../src/index.js";
+import type { Parameter } from "../src/tensor/parameter.js";
 import { expectWithin, largestOf, output64, sets64, withinUlps } from "./accuracy-bounds.js";
 import { LARGE_CASES, smallCases } from "./accuracy-cases.js";
 import { normalCells, numbersOf } from "./cells.js";

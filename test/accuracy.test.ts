@@ -3,7 +3,6 @@
 // most (its deviation, 5 sums), its square through 8, so e <= 6 and r <= 4, in halves of an ulp, if all roundings of all cells went
 // the same way; of cells that differ they go either way, and a fifth of that is much. So 2 ulp, 3 with weight and bias.
 import { afterAll, describe, expect, test } from "vitest";
-import type { Parameter } from "../src/affine.js";
 import {
   BatchNorm1d,
   BatchNorm2d,
@@ -17,6 +16,7 @@ import {
   NormPool,
   RMSNorm,
 } from "../src/index.js";
+import type { Parameter } from "../src/tensor/parameter.js";
 import {
   batchNorm,
   groupNorm,

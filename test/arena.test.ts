@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { InvalidArgumentError, LayerNorm, NormPool, OutOfMemoryError } from "../src/index.js";
-import { Arena } from "../src/tensor/arena.js";
-import { collectGarbage } from "../src/tensor/collect.js";
-import { Regions } from "../src/tensor/regions.js";
+import { Arena } from "../src/memory/arena.js";
+import { collectGarbage } from "../src/memory/collect.js";
+import { Regions } from "../src/memory/regions.js";
 import { layerNorm } from "./reference.js";
 import { expectWithinUlps, seeded } from "./support.js";
 

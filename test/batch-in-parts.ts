@@ -69,7 +69,7 @@ export async function inParts(
     return { own, layer, input: tensor(data), gradOutput: tensor(gradient) };
   });
   const moments = mergeMoments(
-    await Promise.all(parts.map(({ own, layer, input }) => own.setMoments(layer, input, { channelAxis }))),
+    await Promise.all(parts.map(({ own, layer, input }) => own.momentsOf(layer, input, { channelAxis }))),
   );
   const told: SetMoments[] = [];
   const onMoments = (saved: SetMoments) => void told.push(saved);

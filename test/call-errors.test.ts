@@ -57,7 +57,7 @@ async function expectRefused(
 async function expectOptionsRefused(layer: Layer, options: object, refusal: Refusal) {
   await expectRefused(layer, ({ input, out }) => pool.forward(layer, input, { out, ...options }), refusal);
   await expectRefused(layer, (tensors) => pool.backward(layer, { ...tensors, ...options }), refusal);
-  await expectRefused(layer, ({ input }) => pool.setMoments(layer, input, options), refusal);
+  await expectRefused(layer, ({ input }) => pool.momentsOf(layer, input, options), refusal);
 }
 
 describe("channelAxis", () => {
@@ -144,7 +144,7 @@ test.each<[string, unknown, string]>([
       operation: name,
     });
     await expectRefused(layer, () => pool.forward(layer, tensor), refusal("x"));
-    await expectRefused(layer, () => pool.setMoments(layer, tensor), refusal("x"));
+    await expectRefused(layer, () => pool.momentsOf(layer, tensor), refusal("x"));
     await expectRefused(
       layer,
       ({ gradOutput }) => pool.backward(layer, { gradOutput, input: tensor }),
@@ -185,7 +185,7 @@ test.each(ALL)("%s names options that no call knows, and what is no options", as
   for (const key of ["inPlace", "channel_axis", "memory_format", "gradInput"]) {
     const refusal = (argument: string) => badArgument(argument, `for ${argument} but got ${JSON.stringify(key)}`);
     await expectRefused(layer, ({ input, out }) => pool.forward(layer, input, { out, [key]: 1 }), refusal("options"));
-    await expectRefused(layer, ({ input }) => pool.setMoments(layer, input, { [key]: 1 }), refusal("options"));
+    await expectRefused(layer, ({ input }) => pool.momentsOf(layer, input, { [key]: 1 }), refusal("options"));
     await expectRefused(layer, (tensors) => pool.backward(layer, { ...tensors, [key]: 1 }), refusal("gradients"));
   }
   const only = "expected only input, gradOutput, moments, out, sums, channelAxis, signal, onProgress for gradients";
@@ -234,7 +234,7 @@ test("what is no layer is refused by every call, also a layer's class", async ()
       ...refusal,
       operation: "pool.backward",
     });
-    await expectRejects(() => pool.setMoments(given, input), { ...refusal, operation: "pool.setMoments" });
+    await expectRejects(() => pool.momentsOf(given, input), { ...refusal, operation: "pool.momentsOf" });
     await expectRejects(() => pool.gradientSums(given, { input, gradOutput: input }), {
       ...refusal,
       operation: "pool.gradientSums",

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { formatNpyHeader } from "../src/files/npy.js";
+import { formatNpyHeader } from "../src/storage/npy.js";
 import { batchNorm, groupNorm, instanceNorm, layerNorm, rmsNorm } from "./reference.js";
 import { expectWithinUlps, normal } from "./support.js";
 

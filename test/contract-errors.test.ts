@@ -160,13 +160,13 @@ describe("a single value to normalise", () => {
     refuses(text, layer, [...shape], words);
   }
 
-  test("is SyncBatchNorm's too, except in setMoments: there it is a part of a batch", async () => {
+  test("is SyncBatchNorm's too, except in momentsOf: there it is a part of a batch", async () => {
     const layer = new SyncBatchNorm(2);
     const input = pool.from(Float32Array.of(3, 4), [1, 2]);
     const words = "expected more than 1 value per channel when training but got input of shape [1, 2]";
     await expect(pool.forward(layer, input)).rejects.toThrow(words);
     await expect(pool.backward(layer, { input, gradOutput: input })).rejects.toThrow(words);
-    const moments = await pool.setMoments(layer, input);
+    const moments = await pool.momentsOf(layer, input);
     expect(moments).toEqual({ count: 1, mean: Float64Array.of(3, 4), m2: new Float64Array(2) });
     await expect(pool.forward(layer, input, { moments })).rejects.toThrow(words);
     await expect(pool.backward(layer, { input, gradOutput: input, moments })).rejects.toThrow(words);

@@ -116,7 +116,7 @@ describe.each(HALVES)("%s", (dtype) => {
       dtype,
     );
     const layer = new BatchNorm1d(finite.length, { affine: false });
-    const { mean, m2 } = await pool.setMoments(layer, x, { channelAxis: 0 });
+    const { mean, m2 } = await pool.momentsOf(layer, x, { channelAxis: 0 });
     expect([...mean]).toEqual([...finite].map((bits) => (numbers[bits] as number) + 0));
     expect(m2.every((value) => value === 0)).toBe(true);
   });

@@ -117,7 +117,7 @@ describe.each(CASES)("$what: $shape", ({ make, shape, channelAxis }) => {
 describe("the moments of no cells", () => {
   test("are zeros, one for each set", async () => {
     const none = (sets: number) => ({ count: 0, mean: new Float64Array(sets), m2: new Float64Array(sets) });
-    const of = (layer: Layer, ...shape: number[]) => pool.setMoments(layer, pool.tensor("float32", shape));
+    const of = (layer: Layer, ...shape: number[]) => pool.momentsOf(layer, pool.tensor("float32", shape));
     expect(await of(new LayerNorm(3), 0, 3)).toEqual(none(0));
     expect(await of(new LayerNorm(0), 4, 0)).toEqual(none(4));
     expect(await of(new RMSNorm(0), 4, 0)).toEqual(none(4));

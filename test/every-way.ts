@@ -1,69 +1,109 @@
-// The phases of a call computed in every way that the machinery has, the bits of the results, and which phases they were.
+// Calls computed in every way that the machinery has, the bits of the results, and which phases they were.
 import { expect } from "vitest";
-import { differentiate, fillStatistics, type ParameterGradients, reduce } from "../src/backward.js";
-import { reducePhase } from "../src/backward-plan.js";
-import type { GradientSums } from "../src/gradient-sums.js";
-import type { Computation, Layer } from "../src/layers/layer.js";
-import type { SetMoments } from "../src/moments.js";
-import { normalize, type Run, type Start } from "../src/normalize.js";
-import { CELLS, NONE, operandsOf, type Phase, sliceCount, stageBytesOf } from "../src/protocol.js";
-import { respond } from "../src/respond.js";
-import { ofMoments } from "../src/statistics.js";
-import { drive } from "../src/steps.js";
-import { Arena } from "../src/tensor/arena.js";
+import { backward as backwardCall, gradientSums } from "../src/calls/backward.js";
+import { forward as forwardCall } from "../src/calls/forward.js";
+import type { GradientSums, Layer, SetMoments, Tensor } from "../src/index.js";
+import { Arena } from "../src/memory/arena.js";
+import { resultDtype } from "../src/plan/cells.js";
+import type { Phase } from "../src/plan/phase.js";
+import { type Slices, sliceCount, slicesOf } from "../src/plan/slices.js";
+import { Executor, type ExecutorOptions, type Jobs } from "../src/run/executor.js";
+import { drive } from "../src/run/steps.js";
+import type { Job } from "../src/run/work.js";
 import type { Dtype } from "../src/tensor/dtype.js";
-import { Threads } from "../src/threads.js";
-import { Workspace } from "../src/workspace.js";
 import { instantiate, kernelModule } from "../workers/kernels.js";
-import { runInline, runSlice } from "../workers/phase.js";
+import { runSlice } from "../workers/phase.js";
+import { CONTROL_BYTES, type PhaseTask } from "../workers/task.js";
 import { bytesOf, type Cells } from "./cells.js";
 import type { LayerCase } from "./layer-cases.js";
 import { seeded } from "./support.js";
 
 const arena = new Arena();
-const kernels = instantiate(kernelModule(), arena.memory, 0);
 const MOST_THREADS = 7;
-const pools = [1, 2, 3, MOST_THREADS].map((count) => new Threads(count, arena.memory, kernelModule()));
 
-export async function closeThreads(): Promise<void> {
-  await Promise.all(pools.map((pool) => pool.close()));
-}
-
-/** Each phase's kind, and its layout where it has one. `double` is the bench's, of no layer. */
-export type PhaseName = Exclude<NameOf<Phase>, "double">;
+/** Each phase's kind, and its layout where it has one. */
+export type PhaseName = NameOf<Phase>;
 type NameOf<P extends Phase> = P extends { readonly layout: infer L extends string } ? `${P["kind"]} ${L}` : P["kind"];
 
 /** The most slices that a phase was cut to, by its name. */
 export type Seen = Map<string, number>;
 
-export const onCallingThread: Run = (phase, operands) => runInline(kernels, phase, operands);
+/** Computes jobs on the calling thread, their slices in an order of its own. */
+class JobsHere implements Jobs {
+  readonly #kernels = instantiate(kernelModule(), arena.memory, 0);
+  readonly #order: (slices: number) => number[];
+
+  constructor(order: (slices: number) => number[]) {
+    this.#order = order;
+  }
+
+  ticket = () => 0;
+
+  async run(job: Job): Promise<void> {
+    const task = job.taskFor(new SharedArrayBuffer(CONTROL_BYTES), 0) as PhaseTask;
+    for (const slice of this.#order(job.slices)) runSlice(this.#kernels, task, slice);
+  }
+
+  share = (job: Job) => this.run(job);
+
+  async close(): Promise<void> {}
+}
 
 /** Slices so small that each of the threads gets some, where there are as many units. */
-function onThreads(pool: Threads): Run {
-  return (phase, operands) => {
-    const unitsPerSlice = Math.min(phase.unitsPerSlice, Math.ceil(phase.units / (2 * MOST_THREADS)));
-    return pool.run("test", { ...phase, unitsPerSlice }, operands, {});
-  };
+function small(phase: Phase, from: number, to: number): Slices {
+  const slices = slicesOf(phase, from, to);
+  return { ...slices, perSlice: Math.min(slices.perSlice, Math.ceil((to - from) / (2 * MOST_THREADS))) };
 }
 
-/** Slices in a seeded random order, cut to `unitsPerSlice` units. */
-function shuffled(unitsPerSlice: number): Run {
-  const random = seeded(unitsPerSlice);
-  return (planned, operands) => {
-    const phase: Phase = { ...planned, unitsPerSlice };
-    const order = Array.from({ length: sliceCount(phase) }, (_, slice) => slice);
-    for (let i = order.length - 1; i > 0; i--) {
+function onThreads(count: number, stripeBytes?: number): Executor {
+  const stripes = stripeBytes === undefined ? {} : { stripeBytes };
+  return new Executor(count, arena, { placer: () => "workers", slicer: small, ...stripes });
+}
+
+/** Slices in a seeded random order, cut to `perSlice` units. */
+function shuffled(perSlice: number): Executor {
+  const random = seeded(perSlice);
+  const order = (slices: number) => {
+    const all = Array.from({ length: slices }, (_, slice) => slice);
+    for (let i = all.length - 1; i > 0; i--) {
       const j = Math.floor(random() * (i + 1));
-      [order[i], order[j]] = [order[j] as number, order[i] as number];
+      [all[i], all[j]] = [all[j] as number, all[i] as number];
     }
-    for (const slice of order) runSlice(kernels, phase, operands, slice, 0);
+    return all;
   };
+  const slicer = (_: Phase, from: number, to: number) => ({ from, to, perSlice });
+  return new Executor(1, arena, { placer: () => "workers", slicer, jobs: new JobsHere(order) });
 }
 
-export const WAYS: readonly (readonly [what: string, run: Run])[] = [
-  ...[1, 2, 3, MOST_THREADS].map((count, i) => [`${count} threads`, onThreads(pools[i] as Threads)] as const),
+const here: ExecutorOptions = { placer: () => "calling thread" };
+
+export const onCallingThread = new Executor(1, arena, here);
+
+/** So few bytes of tables that a stripe has a few sets, and a round a few segments. */
+const STRIPE_BYTES = 3000;
+
+export const WAYS: readonly (readonly [what: string, executor: Executor])[] = [
+  ...[1, 2, 3, MOST_THREADS].map((count) => [`${count} threads`, onThreads(count)] as const),
   ...[1, 2, 5].map((units) => [`shuffled slices of ${units} units`, shuffled(units)] as const),
+  ["stripes", new Executor(1, arena, { ...here, stripeBytes: STRIPE_BYTES })],
+  ["larger stripes on 2 threads", onThreads(2, 20 * STRIPE_BYTES)],
 ];
+
+export async function closeThreads(): Promise<void> {
+  await Promise.all(WAYS.map(([, executor]) => executor.close()));
+}
+
+/** An executor that tells `seen` what it computes. */
+export function watched(seen: Seen): Executor {
+  const slicer = (phase: Phase, from: number, to: number) => {
+    const name = "layout" in phase ? `${phase.kind} ${phase.layout}` : phase.kind;
+    const slices = slicesOf(phase, from, to);
+    seen.set(name, Math.max(sliceCount(slices), seen.get(name) ?? 0));
+    return slices;
+  };
+  const inOrder = (slices: number) => Array.from({ length: slices }, (_, slice) => slice);
+  return new Executor(1, arena, { placer: () => "workers", slicer, jobs: new JobsHere(inOrder) });
+}
 
 /** The results' bytes by what they are. */
 export type Bits = Readonly<Record<string, Uint8Array>>;
@@ -74,9 +114,7 @@ interface Call {
   readonly layer: Layer;
   readonly dtype: Dtype;
   readonly x: Cells;
-  readonly run: Run;
-  /** Told of the call's phases. */
-  readonly seen?: Seen;
+  readonly on: Executor;
   /** The whole batch's, for SyncBatchNorm; for backward those of the forward pass. */
   readonly moments?: SetMoments | undefined;
 }
@@ -87,21 +125,27 @@ export interface ForwardCall extends Call {
   readonly wanted?: boolean;
 }
 
+function tensorOf({ on, dtype, layerCase }: Call, cells: Cells): Tensor {
+  const tensor = on.allocate("test", dtype, layerCase.shape, false);
+  const { buffer, byteOffset, byteLength } = tensor.data;
+  new Uint8Array(buffer, byteOffset, byteLength).set(bytesOf(cells));
+  return tensor;
+}
+
 /** Output and moments of a forward call. */
 export async function forward(call: ForwardCall): Promise<{ bits: Bits; moments: SetMoments | undefined }> {
-  const { dtype, x, inPlace = false, wanted = true } = call;
-  const outputBytes = dtype === "uint8" ? 4 * x.length : x.byteLength;
-  return inMemory([x], inPlace ? 0 : outputBytes, async ([from = 0, fresh = 0], workspace) => {
-    const to = inPlace ? from : fresh;
-    const operands = operandsOf(CELLS[dtype], from, to);
-    const computation = prepare(call);
-    const start = startOf(call, workspace);
-    let moments: SetMoments | undefined;
-    if (computation.kind === "response") await drive(respond(computation, operands, start));
-    else moments = await drive(normalize(computation, operands, call.moments, wanted, workspace, start));
-    const output = new Uint8Array(arena.memory.buffer, to, outputBytes).slice();
-    return { bits: { output, ...(moments && { mean: bytesOf(moments.mean), m2: bytesOf(moments.m2) }) }, moments };
-  });
+  const { on, layer, layerCase, dtype, inPlace = false, wanted = true } = call;
+  const { shape, channelAxis } = layerCase;
+  using x = tensorOf(call, call.x);
+  using fresh = on.allocate("test", resultDtype(dtype), inPlace ? [0] : shape, false);
+  const out = inPlace ? x : fresh;
+  let told: SetMoments | undefined;
+  const onMoments = (found: SetMoments) => {
+    told = found;
+  };
+  await forwardCall(on, layer, x, { out, channelAxis, moments: call.moments, ...(wanted && { onMoments }) });
+  const output = bytesOf(out.data);
+  return { bits: { output, ...(told && { mean: bytesOf(told.mean), m2: bytesOf(told.m2) }) }, moments: told };
 }
 
 export interface BackwardCall extends Call {
@@ -111,80 +155,32 @@ export interface BackwardCall extends Call {
   readonly over?: "x" | "g";
 }
 
-/** The gradients of a backward call, those of parameters in float64. */
+/** The gradients of a backward call. */
 export async function backward(call: BackwardCall): Promise<Bits> {
-  const { dtype, x, g, over, moments, sums } = call;
-  return inMemory(
-    [x, g],
-    over === undefined ? x.byteLength : 0,
-    async ([from = 0, beside = 0, fresh = 0], workspace) => {
-      const to = over === "x" ? from : over === "g" ? beside : fresh;
-      const operands = { ...operandsOf(CELLS[dtype], from, to), g: beside };
-      const computation = prepare(call);
-      const start = startOf(call, workspace);
-      let parameters: ParameterGradients | null = null;
-      if (computation.kind === "response") await drive(respond(computation, operands, start));
-      else parameters = await drive(differentiate(computation, operands, { moments, sums }, workspace, start));
-      const gradInput = new Uint8Array(arena.memory.buffer, to, x.byteLength).slice();
-      if (parameters === null) return { gradInput };
-      return { gradInput, gradWeight: bytesOf(parameters.weight), gradBias: bytesOf(parameters.bias) };
-    },
-  );
+  const { on, layer, layerCase, over, moments, sums } = call;
+  const { channelAxis } = layerCase;
+  using input = tensorOf(call, call.x);
+  using gradOutput = tensorOf(call, call.g);
+  const out = over === undefined ? undefined : over === "x" ? input : gradOutput;
+  const options = { input, gradOutput, out, channelAxis, moments, sums };
+  const { gradInput, gradWeight, gradBias } = await drive(backwardCall(on, layer, options));
+  const bits = {
+    gradInput: bytesOf(gradInput.data),
+    ...(gradWeight && { gradWeight: bytesOf(gradWeight) }),
+    ...(gradBias && { gradBias: bytesOf(gradBias) }),
+  };
+  gradInput.dispose();
+  return bits;
 }
 
 /** SyncBatchNorm's sums of a part of a batch, as `pool.gradientSums` finds them. */
 export async function sumsOfPart(call: BackwardCall & { readonly moments: SetMoments }): Promise<Bits> {
-  const { dtype, x, g, moments } = call;
-  return inMemory([x, g], 0, async ([from = 0, beside = 0], workspace) => {
-    const computation = prepare(call);
-    if (computation.kind !== "normalization") throw new Error("expected a normalization");
-    const { geometry, eps } = computation;
-    const phase = reducePhase(geometry, false);
-    const statistics = ofMoments(moments, eps);
-    const table = fillStatistics(statistics, geometry, workspace);
-    const operands = { ...operandsOf(CELLS[dtype], from, NONE), g: beside, statistics: table };
-    const run = startOf(call, workspace)([phase]);
-    const { products, gradients } = await drive(reduce(phase, operands, NONE, geometry, statistics, workspace, run));
-    return { products: bytesOf(products), gradients: bytesOf(gradients) };
-  });
-}
-
-/** Copies of `inputs` and `freshBytes` more in the arena while `work` runs, which gets their addresses. */
-async function inMemory<T>(
-  inputs: readonly Cells[],
-  freshBytes: number,
-  work: (addresses: readonly number[], workspace: Workspace) => Promise<T>,
-): Promise<T> {
-  const workspace = new Workspace(arena, "test");
-  try {
-    const addresses = [...inputs.map(({ byteLength }) => byteLength), freshBytes].map((bytes) =>
-      workspace.bytes(bytes),
-    );
-    for (const [i, cells] of inputs.entries()) {
-      new Uint8Array(arena.memory.buffer, addresses[i], cells.byteLength).set(bytesOf(cells));
-    }
-    return await work(addresses, workspace);
-  } finally {
-    workspace.giveBack();
-  }
-}
-
-function prepare({ layer, layerCase, dtype, moments }: Call): Computation {
-  const { shape, channelAxis } = layerCase;
-  return layer.prepare(shape, { dtype, channelAxis, partOfBatch: moments !== undefined });
-}
-
-/** Each thread has a stage, as the executor gives it one. */
-function startOf({ dtype, run, seen }: Call, workspace: Workspace): Start {
-  return (phases) => {
-    const stageBytes = Math.max(...phases.map((phase) => stageBytesOf(phase, CELLS[dtype])));
-    const stage = stageBytes === 0 ? NONE : workspace.bytes(MOST_THREADS * stageBytes);
-    return (phase, operands) => {
-      const name = "layout" in phase ? `${phase.kind} ${phase.layout}` : phase.kind;
-      seen?.set(name, Math.max(sliceCount(phase), seen.get(name) ?? 0));
-      return run(phase, { ...operands, stage, stageBytes });
-    };
-  };
+  const { on, layer, layerCase, moments } = call;
+  using input = tensorOf(call, call.x);
+  using gradOutput = tensorOf(call, call.g);
+  const options = { input, gradOutput, moments, channelAxis: layerCase.channelAxis };
+  const { sumDy, sumDyXmu } = await drive(gradientSums(on, layer, options));
+  return { sumDy: bytesOf(sumDy), sumDyXmu: bytesOf(sumDyXmu) };
 }
 
 /** Holds all results equal byte by byte, NaNs and signs of zero too. */

@@ -12,7 +12,7 @@ import {
   layerNormGeometry,
   setCount,
   setOf,
-} from "../src/geometry.js";
+} from "../src/plan/geometry.js";
 
 const N = 3;
 const C = 6;

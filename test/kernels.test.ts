@@ -2,11 +2,23 @@
 
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { SEGMENT_CELLS } from "../src/protocol.js";
-import { ARITHMETIC, exportName, instantiate, type Kernels, kernelModule, OTHER_KERNELS } from "../workers/kernels.js";
+import { NEAR } from "../src/merge/tables.js";
+import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
+import { TABLE_FIELDS } from "../src/plan/phase.js";
+import {
+  ARITHMETIC,
+  CELL_CODES,
+  exportName,
+  instantiate,
+  type Kernels,
+  kernelModule,
+  OTHER_KERNELS,
+  SHARED_CONSTANTS,
+} from "../workers/kernels.js";
+import { STAGE_BYTES, STAGE_COLUMNS } from "../workers/scratch.js";
 import { wasm } from "../workers/webassembly.js";
 import { layerNorm } from "./reference.js";
-import { expectSameBits, expectWithinUlps, normal } from "./support.js";
+import { expectSameBits, normal } from "./support.js";
 
 // Edges: a pair (2), the unrolled loops (8, 16), a block (64), the first sums by blocks (256), a segment (16384), and one to either side.
 const LENGTHS = [
@@ -79,10 +91,10 @@ describe("the module", () => {
 });
 
 describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
-  test.each(SEGMENT_LENGTHS)("momentsF32Sets of %i cells agrees with float64", (length) => {
+  test.each(SEGMENT_LENGTHS)("momentsF32Stretches of %i cells agrees with float64", (length) => {
     const data = normal(2 * length, length, 100);
     put(X + off, data);
-    kernels.float32.momentsSets(X + off, OUT, 0, 2, length, true);
+    kernels.float32.momentsStretches(X + off, OUT, 0, 2, length, true);
     const { mean, variance } = layerNorm(data, [length]);
     for (let set = 0; set < 2; set++) {
       const [m, m2] = doublesAt(OUT + 16 * set, 2);
@@ -142,12 +154,25 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
   );
 });
 
-test("a segment has the same length in the kernels as in the protocol", () => {
-  const data = normal(SEGMENT_CELLS + 1, 1);
-  put(X, data);
-  doublesAt(OUT, 6).fill(-1);
-  kernels.float32.momentsSets(X, OUT, 0, 2, data.length, true);
-  expect([...doublesAt(OUT + 16, 4)]).toEqual([data.at(-1), 0, -1, -1]);
+test("the constants that the calling side has too are equal in the kernels", () => {
+  const exported = wasm.Module.exports(kernelModule()).filter(({ kind }) => kind === "global");
+  expect(exported.map(({ name }) => name).sort()).toEqual([...SHARED_CONSTANTS].sort());
+  const { exports } = new wasm.Instance(kernelModule(), { env: { memory } });
+  const values = Object.fromEntries(
+    SHARED_CONSTANTS.map((name) => [name, (exports as Record<string, { value: number }>)[name]?.value]),
+  );
+  expect(values).toEqual({
+    SEGMENT: SEGMENT_CELLS,
+    APPLY_FIELDS: TABLE_FIELDS.apply,
+    PROPAGATE_FIELDS: TABLE_FIELDS.propagate,
+    COLUMN_NUMBERS: (STAGE_BYTES - STAGE_COLUMNS) / 8 / COLUMN_TILE,
+    NEAR,
+    FLOAT32: CELL_CODES.float32,
+    FLOAT64: CELL_CODES.float64,
+    FLOAT16: CELL_CODES.float16,
+    BFLOAT16: CELL_CODES.bfloat16,
+    UINT8: CELL_CODES.uint8,
+  });
 });
 
 describe("moments by blocks are summed again, or exactly, where float32 would lose digits", () => {
@@ -155,7 +180,7 @@ describe("moments by blocks are summed again, or exactly, where float32 would lo
 
   function momentsOf(data: Float32Array): { mean: number; variance: number } {
     put(X, data);
-    kernels.float32.momentsSets(X, OUT, 0, 1, data.length, true);
+    kernels.float32.momentsStretches(X, OUT, 0, 1, data.length, true);
     const [mean, m2] = doublesAt(OUT, 2);
     return { mean: mean as number, variance: (m2 as number) / data.length };
   }
@@ -213,19 +238,6 @@ test("a zero keeps its sign where the mean is 0, fused or alone", () => {
     kernels.float32.normalizeSets(X, Y, 0, 3, length, 1, length, 0, 0, 1e-5, 0, true);
     for (let i = 0; i < 3 * length; i += 3) expect(cellsAt(Y + 4 * i, 1)[0]).toBe(-0);
   }
-});
-
-test("doubleF32Run doubles, in place too", () => {
-  const data = normal(1024, 1);
-  put(X, data);
-  kernels.doubleRun(X, Y, 1024);
-  expectWithinUlps(
-    cellsAt(Y, 1024),
-    data.map((x) => 2 * x),
-    0,
-  );
-  kernels.doubleRun(X, X, 1024);
-  expectSameBits(cellsAt(X, 1024), cellsAt(Y, 1024));
 });
 
 function kernelBytes(): Uint8Array {

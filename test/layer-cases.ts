@@ -1,5 +1,5 @@
 // Every layer as a test meets it: a way to make it with parameters of its own, the shape that it is given, and what the oracle says.
-import type { Parameter } from "../src/affine.js";
+
 import {
   BatchNorm1d,
   BatchNorm2d,
@@ -14,6 +14,7 @@ import {
   RMSNorm,
   SyncBatchNorm,
 } from "../src/index.js";
+import type { Parameter } from "../src/tensor/parameter.js";
 import { normalNumbers } from "./cells.js";
 import {
   batchNorm,

@@ -194,7 +194,7 @@ describe("onMoments", () => {
     ] as const) {
       const told: SetMoments[] = [];
       await pool.forward(layer, x, { onMoments: (moments) => told.push(moments) });
-      expect(told).toEqual([await pool.setMoments(layer, x)]);
+      expect(told).toEqual([await pool.momentsOf(layer, x)]);
       expect(told[0]).toMatchObject({ count, mean: { length: sets }, m2: { length: sets } });
     }
   });

@@ -76,13 +76,13 @@ for (const { Lazy, Eager, shape } of CLASSES) {
       expect((await ours)?.gradWeight).toEqual((await theirs)?.gradWeight);
     });
 
-    test("learns its channels from forward, backward or setMoments, and only forward updates statistics", async () => {
+    test("learns its channels from forward, backward or momentsOf, and only forward updates statistics", async () => {
       const started = keptBy(new Eager(5, DEFAULTS));
       const [backward, moments] = [new Lazy(), new Lazy()];
       const { gradWeight, gradBias } = await pool.backward(backward, { input: x, gradOutput: x });
       expect([gradWeight?.length, gradBias?.length]).toEqual([5, 5]);
       expect(keptBy(backward)).toEqual(started);
-      await pool.setMoments(moments, x);
+      await pool.momentsOf(moments, x);
       expect(keptBy(moments)).toEqual(started);
     });
 

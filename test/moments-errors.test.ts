@@ -206,9 +206,9 @@ test.each<[Layer, string]>([
   [new BatchNorm1d(2).eval(), "BatchNorm1d(2, eps=1e-05"],
   [new InstanceNorm1d(2, tracked).eval(), "InstanceNorm1d(2, eps=1e-05"],
   [new LocalResponseNorm(2), "LocalResponseNorm(2"],
-])("setMoments is of layers that use the tensor's own: not of %s", async (layer, printed) => {
+])("momentsOf is of layers that use the tensor's own: not of %s", async (layer, printed) => {
   const words = `${layer.name}: expected one that uses the tensor's own moments for layer but got ${printed}`;
-  await expectRejects(() => pool.setMoments(layer, input), badArgument("layer", words));
+  await expectRejects(() => pool.momentsOf(layer, input), badArgument("layer", words));
 });
 
 test("mergeMoments and addGradientSums throw on what is not parts of one batch", () => {

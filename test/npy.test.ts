@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { checkNpyFloat32, formatNpyHeader, readNpyHeader } from "../src/files/npy.js";
 import { FileFormatError } from "../src/index.js";
+import { checkNpyFloat32, formatNpyHeader, readNpyHeader } from "../src/storage/npy.js";
 
 /** A fixture that NumPy wrote (test/fixtures/make-npy.py). */
 function fixture(name: string): Buffer {

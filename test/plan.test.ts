@@ -1,5 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { mergeMoments, mergeSegments, type SetMoments } from "../src/merge/moments.js";
+import { eachEntry } from "../src/merge/tables.js";
+import { planForward } from "../src/plan/forward.js";
 import {
   affineCount,
   batchNormGeometry,
@@ -10,11 +13,11 @@ import {
   instanceNormGeometry,
   layerNormGeometry,
   setCount,
-} from "../src/geometry.js";
-import { mergeMoments, mergePartials, partialNumbers, type SetMoments } from "../src/moments.js";
-import { makePlan } from "../src/plan.js";
-import { SEGMENT_CELLS, sliceCount } from "../src/protocol.js";
-import { eachEntry, entriesPerSample } from "../src/statistics.js";
+} from "../src/plan/geometry.js";
+import { gridOf, SEGMENT_CELLS, segmentsOf } from "../src/plan/grid.js";
+import { entriesPerSample, TABLE_FIELDS } from "../src/plan/phase.js";
+import { phasesOf } from "../src/plan/plan.js";
+import { sliceCount, slicesOf } from "../src/plan/slices.js";
 
 const size = (max: number) => fc.integer({ min: 1, max });
 const geometries: fc.Arbitrary<Geometry> = fc.oneof(
@@ -32,36 +35,47 @@ function view(n: number, c: number, after: number): ChannelView {
 }
 
 const options = fc.record({
+  dtype: fc.constant("float32" as const),
   affine: fc.boolean(),
-  givenStatistics: fc.constant(false),
+  statistics: fc.constant("own" as const),
   eps: fc.constant(1e-5),
   centred: fc.boolean(),
+  wanted: fc.boolean(),
 });
 
 describe("a plan", () => {
-  test("has slices that cover every unit once, and a table and partials that cover every set", () => {
+  test("has slices that cover every unit once, and a table and segments that cover every set", () => {
     fc.assert(
-      fc.property(geometries, options, (geometry, given) => {
-        const { phases, geometry: seen } = makePlan(geometry, given);
-        const list = "normalize" in phases ? [phases.normalize] : [phases.moments, phases.apply];
-        for (const phase of list) {
-          if (phase === undefined) continue;
-          expect(phase.unitsPerSlice).toBeGreaterThanOrEqual(1);
-          expect((sliceCount(phase) - 1) * phase.unitsPerSlice).toBeLessThan(phase.units);
-          expect(sliceCount(phase) * phase.unitsPerSlice).toBeGreaterThanOrEqual(phase.units);
+      fc.property(geometries, options, (whole, given) => {
+        const plan = planForward(whole, given);
+        const { geometry } = plan;
+        for (const phase of phasesOf(plan)) {
+          const slices = slicesOf(phase);
+          expect(slices).toMatchObject({ from: 0, to: phase.units });
+          expect(slices.perSlice).toBeGreaterThanOrEqual(1);
+          expect((sliceCount(slices) - 1) * slices.perSlice).toBeLessThan(phase.units);
+          expect(sliceCount(slices) * slices.perSlice).toBeGreaterThanOrEqual(phase.units);
+          if (phase.kind === "moments") {
+            // The counts of a set's segments add up to its cells.
+            const grid = gridOf(phase, geometry.r, geometry.g);
+            let cells = 0;
+            for (let block = 0; block < grid.blocks; block++) {
+              for (let part = 0; part < grid.parts; part++) cells += grid.cells(block, part);
+            }
+            expect(cells).toBe(cellsPerSet(whole));
+            expect(segmentsOf(phase)).toBe(geometry.n * grid.blocks * grid.lanes * grid.parts);
+          }
+          if (phase.kind === "apply") {
+            const entries = new Set<number>();
+            const count = geometry.n * entriesPerSample(phase);
+            eachEntry(phase, geometry, TABLE_FIELDS.apply, 0, count, (at, _, set, affine) => {
+              entries.add(at);
+              expect(set).toBeLessThan(setCount(geometry));
+              expect(affine).toBeLessThan(affineCount(geometry));
+            });
+            expect(entries.size).toBe(count);
+          }
         }
-        if ("normalize" in phases) return;
-        const entries = new Set<number>();
-        eachEntry(phases.apply, seen, 3, (at, _, set, affine) => {
-          entries.add(at);
-          expect(set).toBeLessThan(setCount(seen));
-          expect(affine).toBeLessThan(affineCount(seen));
-        });
-        expect(entries.size).toBe(seen.n * entriesPerSample(phases.apply));
-        if (phases.moments === undefined) return;
-        // The counts of a set's segments add up to its cells.
-        const partials = new Float64Array(partialNumbers(phases.moments, seen.n));
-        expect(mergePartials(phases.moments, seen, partials).count).toBe(cellsPerSet(geometry));
       }),
       { seed: 1, numRuns: 300 },
     );
@@ -70,14 +84,41 @@ describe("a plan", () => {
   test("keeps every segment within SEGMENT_CELLS", () => {
     fc.assert(
       fc.property(geometries, options, (geometry, given) => {
-        const { phases } = makePlan(geometry, given);
-        if ("normalize" in phases || phases.moments === undefined) return;
-        const { moments } = phases;
-        if (moments.layout === "runs") expect(moments.perSegment * moments.length).toBeLessThanOrEqual(SEGMENT_CELLS);
-        if (moments.layout === "columns") expect(moments.perSegment).toBeLessThanOrEqual(SEGMENT_CELLS);
+        for (const phase of phasesOf(planForward(geometry, given))) {
+          if (phase.kind !== "moments") continue;
+          if (phase.layout === "runs") expect(phase.perSegment * phase.length).toBeLessThanOrEqual(SEGMENT_CELLS);
+          if (phase.layout === "columns") expect(phase.perSegment).toBeLessThanOrEqual(SEGMENT_CELLS);
+        }
       }),
       { seed: 2, numRuns: 300 },
     );
+  });
+});
+
+describe("mergeSegments", () => {
+  const SEGMENTS = 2 * 3 * 2 * 4; // samples, blocks, lanes, parts
+  const grid = {
+    blocks: 3,
+    lanes: 2,
+    parts: 4,
+    cells: (block: number, part: number) => (block < 2 && part < 3 ? 5 : 2),
+  };
+  const partials = Float64Array.from({ length: 2 * SEGMENTS }, (_, i) => Math.sin(i) ** 2);
+
+  function merged(cuts: readonly number[]): Float64Array {
+    const moments = new Float64Array(2 * 2 * 2).fill(Number.NaN);
+    const ends = [0, ...cuts, SEGMENTS];
+    for (let i = 0; i + 1 < ends.length; i++) {
+      const [from, to] = [ends[i] as number, ends[i + 1] as number];
+      mergeSegments(grid, partials.subarray(2 * from), moments, from, to);
+    }
+    return moments;
+  }
+
+  test("has the same bits wherever it is cut", () => {
+    const whole = merged([]);
+    for (let cut = 1; cut < SEGMENTS; cut++) expect(merged([cut])).toEqual(whole);
+    expect(merged(Array.from({ length: SEGMENTS - 1 }, (_, i) => i + 1))).toEqual(whole);
   });
 });
 

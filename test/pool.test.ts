@@ -16,10 +16,10 @@ import {
   UnsupportedDtypeError,
   WorkerFailedError,
 } from "../src/index.js";
-import { CELLS, operandsOf, type Phase } from "../src/protocol.js";
-import { Arena } from "../src/tensor/arena.js";
-import { Threads } from "../src/threads.js";
-import { kernelModule } from "../workers/kernels.js";
+import { Arena } from "../src/memory/arena.js";
+import { threadsOf } from "../src/run/executor.js";
+import { Queue } from "../src/run/queue.js";
+import { phaseJob } from "./jobs.js";
 import { layerNorm } from "./reference.js";
 import { expectSameBits, expectWithinUlps, normal } from "./support.js";
 
@@ -174,34 +174,32 @@ describe("a call on the workers", () => {
 
   test("a phase that traps in a worker is an error for its call alone", async () => {
     const arena = new Arena();
-    const threads = new Threads(3, arena.memory, kernelModule());
-    const address = arena.take("test", 4 * 16_384 * 100);
-    const phase: Phase = { kind: "double", length: 16_384, units: 100, unitsPerSlice: 1 };
-    const operands = operandsOf(CELLS.float32, address, address);
-    const beyond = { ...operands, x: 2 ** 31 };
+    const queue = new Queue(threadsOf(3, arena));
+    const address = arena.take("test", 4 * 1024 * 1000);
+    const rows = { rows: 1000, width: 1024, perSlice: 1, x: address, y: address };
     const [bad, good] = await Promise.allSettled([
-      threads.run("test", phase, beyond, {}),
-      threads.run("test", phase, operands, {}),
+      queue.run(phaseJob(queue.ticket(), { ...rows, x: 2 ** 31 }), {}),
+      queue.run(phaseJob(queue.ticket(), rows), {}),
     ]);
     expect(bad.status === "rejected" && bad.reason).toBeInstanceOf(WorkerFailedError);
     expect(good.status).toBe("fulfilled");
-    await threads.close();
+    await queue.close();
   });
 
   test("a worker that exits fails its call, and another takes its place", async () => {
     const arena = new Arena();
-    const threads = new Threads(2, arena.memory, kernelModule());
+    const queue = new Queue(threadsOf(2, arena));
     const born: Worker[] = [];
     const onWorker = (worker: Worker) => void born.push(worker);
     process.on("worker", onWorker);
-    const address = arena.take("test", 4 * 16_384);
-    const operands = operandsOf(CELLS.float32, address, address);
-    const endless: Phase = { kind: "double", length: 0, units: 2 ** 31 - 1, unitsPerSlice: 1 };
-    const running = threads.run("test", endless, operands, { onDone: () => void born[0]?.terminate() });
+    const address = arena.take("test", 4 * 1024 * 1000);
+    // Rows of no cells: nothing but claiming slices, without an end.
+    const endless = phaseJob(queue.ticket(), { rows: 2 ** 31 - 1, width: 0, perSlice: 1, x: address, y: address });
+    const running = queue.run(endless, { onDone: () => void born[0]?.terminate() });
     await expect(running).rejects.toThrow(WorkerFailedError);
     process.off("worker", onWorker);
-    await threads.run("test", { kind: "double", length: 16_384, units: 1, unitsPerSlice: 1 }, operands, {});
-    await threads.close();
+    await queue.run(phaseJob(queue.ticket(), { rows: 10, width: 1024, x: address, y: address }), {});
+    await queue.close();
   });
 });
 

@@ -68,7 +68,7 @@ export function keptBy(layer: Layer): Readonly<Record<string, unknown>> {
   return structuredClone(Object.fromEntries(KEPT.map((key) => [key, Reflect.get(layer, key)])));
 }
 
-/** Holds forward, backward and setMoments of an input of this shape to reject so, and to leave `out` and the layer as they were. */
+/** Holds forward, backward and momentsOf of an input of this shape to reject so, and to leave `out` and the layer as they were. */
 export async function expectInputRefused(
   pool: NormPool,
   layer: Layer,
@@ -81,7 +81,7 @@ export async function expectInputRefused(
   const kept = keptBy(layer);
   await expectRejects(() => pool.forward(layer, input, { out, channelAxis }), refusal);
   await expectRejects(() => pool.backward(layer, { input, gradOutput, out, channelAxis }), refusal);
-  await expectRejects(() => pool.setMoments(layer, input, { channelAxis }), refusal);
+  await expectRejects(() => pool.momentsOf(layer, input, { channelAxis }), refusal);
   expect(keptBy(layer)).toEqual(kept);
   expect(out.data.every((cell) => cell === 7)).toBe(true);
 }

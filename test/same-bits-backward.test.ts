@@ -12,6 +12,7 @@ import {
   type Seen,
   sumsOfPart,
   WAYS,
+  watched,
 } from "./every-way.js";
 import type { LayerCase } from "./layer-cases.js";
 import { CASES, inputOf, layerFor, momentsOfBatch, PARTS } from "./same-bits-cases.js";
@@ -21,17 +22,17 @@ const DTYPES = ["float32", "float64", "float16", "bfloat16"] as const satisfies 
 /** Every phase that there is, and whether it is of the backward pass. One that is new does not compile before it is here. */
 const OF_BACKWARD: Readonly<Record<PhaseName, boolean>> = {
   normalize: false,
-  "moments sets": true,
+  "moments stretches": true,
   "moments runs": true,
   "moments columns": true,
-  "apply runs": false,
+  "apply stretches": false,
   "apply cells": false,
   "apply columns": false,
   "reduce stretches": true,
   "reduce runs": true,
   "reduce columns": true,
   accumulate: true,
-  "propagate runs": true,
+  "propagate stretches": true,
   "propagate cells": true,
   "propagate columns": true,
   differentiate: true,
@@ -54,14 +55,14 @@ const named = (cases: typeof CASES) => cases.map(([why, layerCase]) => [why, lay
 describe.each(DTYPES)("%s: in every way the bits are those of the calling thread", (dtype) => {
   test.each(named(CASES))("%s: %s", async (_, _name, layerCase) => {
     const call = callOf(layerCase, dtype);
-    const expected = await backward({ ...call, run: onCallingThread });
-    const { moments } = await forward({ ...call, run: onCallingThread });
-    for (const [what, run] of WAYS) expectSameBytes(await backward({ ...call, run }), expected, what);
-    for (const [what, run] of SOME_WAYS) {
-      expectSameBytes(await backward({ ...call, run, over: "g" }), expected, `${what}, over gradOutput`);
-      expectSameBytes(await backward({ ...call, run, over: "x" }), expected, `${what}, over the input`);
+    const expected = await backward({ ...call, on: onCallingThread });
+    const { moments } = await forward({ ...call, on: onCallingThread });
+    for (const [what, on] of WAYS) expectSameBytes(await backward({ ...call, on }), expected, what);
+    for (const [what, on] of SOME_WAYS) {
+      expectSameBytes(await backward({ ...call, on, over: "g" }), expected, `${what}, over gradOutput`);
+      expectSameBytes(await backward({ ...call, on, over: "x" }), expected, `${what}, over the input`);
       if (moments === undefined) continue; // Running statistics, or no statistics at all.
-      const saved = await backward({ ...call, run, moments, over: "g" });
+      const saved = await backward({ ...call, on, moments, over: "g" });
       expectSameBytes(saved, expected, `${what}, with saved moments, over gradOutput`);
     }
   });
@@ -70,21 +71,21 @@ describe.each(DTYPES)("%s: in every way the bits are those of the calling thread
     const moments = momentsOfBatch(layerCase);
     const { count, mean, m2 } = moments;
     const call = { ...callOf(layerCase, dtype), moments, sums: { count, sumDy: mean, sumDyXmu: m2 } };
-    const expected = await backward({ ...call, run: onCallingThread });
-    const expectedSums = await sumsOfPart({ ...call, run: onCallingThread });
-    for (const [what, run] of WAYS) {
-      expectSameBytes(await sumsOfPart({ ...call, run }), expectedSums, `${what}, the sums`);
-      expectSameBytes(await backward({ ...call, run }), expected, what);
+    const expected = await backward({ ...call, on: onCallingThread });
+    const expectedSums = await sumsOfPart({ ...call, on: onCallingThread });
+    for (const [what, on] of WAYS) {
+      expectSameBytes(await sumsOfPart({ ...call, on }), expectedSums, `${what}, the sums`);
+      expectSameBytes(await backward({ ...call, on }), expected, what);
     }
-    for (const [what, run] of SOME_WAYS) {
-      expectSameBytes(await backward({ ...call, run, over: "g" }), expected, `${what}, over gradOutput`);
-      expectSameBytes(await backward({ ...call, run, over: "x" }), expected, `${what}, over the input`);
+    for (const [what, on] of SOME_WAYS) {
+      expectSameBytes(await backward({ ...call, on, over: "g" }), expected, `${what}, over gradOutput`);
+      expectSameBytes(await backward({ ...call, on, over: "x" }), expected, `${what}, over the input`);
     }
   });
 
   test("every phase of the backward pass is among these, in each layout and in several slices", async () => {
     const seen: Seen = new Map();
-    for (const [, layerCase] of CASES) await backward({ ...callOf(layerCase, dtype), run: onCallingThread, seen });
+    for (const [, layerCase] of CASES) await backward({ ...callOf(layerCase, dtype), on: watched(seen) });
     const expected = Object.entries(OF_BACKWARD).filter(([, isBackward]) => isBackward);
     expect([...seen.keys()].sort()).toEqual(expected.map(([name]) => name).sort());
     for (const [name, slices] of seen) expect(slices, name).toBeGreaterThanOrEqual(4);

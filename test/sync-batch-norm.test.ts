@@ -121,7 +121,7 @@ describe("is BatchNorm to the bit", () => {
 
   test("with the moments and sums of itself alone", async () => {
     const [sync, batch] = [new SyncBatchNorm(5), new BatchNorm1d(5)];
-    const moments = mergeMoments([await pool.setMoments(sync, x)]);
+    const moments = mergeMoments([await pool.momentsOf(sync, x)]);
     const y = await pool.forward(sync, x, { moments });
     const sums = addGradientSums([await pool.gradientSums(sync, { input: x, gradOutput: g, moments })]);
     const { gradInput } = await pool.backward(sync, { input: x, gradOutput: g, moments, sums });
@@ -134,7 +134,7 @@ describe("is BatchNorm to the bit", () => {
 test("a batch that is empty in all its parts counts, and changes nothing else", async () => {
   const layer = new SyncBatchNorm(3);
   const x = pool.tensor("float32", [0, 3]);
-  const moments = mergeMoments([await pool.setMoments(layer, x), await pool.setMoments(layer, x)]);
+  const moments = mergeMoments([await pool.momentsOf(layer, x), await pool.momentsOf(layer, x)]);
   expect(moments).toEqual({ count: 0, mean: new Float64Array(3), m2: new Float64Array(3) });
   expect((await pool.forward(layer, x, { moments })).shape).toEqual([0, 3]);
   expect(layer).toMatchObject({ numBatchesTracked: 1, runningVar: new Float32Array(3).fill(1) });
@@ -144,7 +144,7 @@ test("an empty part takes the whole batch's statistics and has gradients of zero
   const [layer, rest] = [new SyncBatchNorm(2), new SyncBatchNorm(2)];
   const empty = pool.tensor("float32", [0, 2]);
   const full = pool.from(Float32Array.of(1, 2, 3, 6), [2, 2]);
-  const moments = mergeMoments([await pool.setMoments(layer, empty), await pool.setMoments(rest, full)]);
+  const moments = mergeMoments([await pool.momentsOf(layer, empty), await pool.momentsOf(rest, full)]);
   await pool.forward(layer, empty, { moments });
   expect(layer.runningMean).toEqual(Float32Array.of(0.2, 0.4));
   const gradients = { input: empty, gradOutput: empty, moments };

@@ -1,47 +1,43 @@
 // Tiles: that they cover what a slice computes, that nothing of them outgrows the kernels' 32 bits, and slices beyond 4 GiB.
 import { beforeAll, describe, expect, test } from "vitest";
-import { makeBackwardPlan, reducePhase } from "../src/backward-plan.js";
-import type { Geometry } from "../src/geometry.js";
-import { makeMomentsPhase, makePlan } from "../src/plan.js";
-import {
-  CELL_BYTES,
-  CELLS,
-  type CellsCode,
-  NONE,
-  type Operands,
-  operandsOf,
-  type Phase,
-  sliceCount,
-} from "../src/protocol.js";
-import { Arena } from "../src/tensor/arena.js";
-import { Workspace } from "../src/workspace.js";
+import { Arena } from "../src/memory/arena.js";
+import { Workspace } from "../src/memory/workspace.js";
+import { planBackward } from "../src/plan/backward.js";
+import { CELL_BYTES, type Dtype } from "../src/plan/cells.js";
+import { planForward } from "../src/plan/forward.js";
+import type { Geometry } from "../src/plan/geometry.js";
+import { momentsPhase, reducePhase } from "../src/plan/layout.js";
+import type { Phase } from "../src/plan/phase.js";
+import { phasesOf as phasesOfPlan } from "../src/plan/plan.js";
+import { sliceCount, slicesOf } from "../src/plan/slices.js";
+import type { Spec } from "../src/storage/spec.js";
 import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
-import { runSlice } from "../workers/phase.js";
-import { stagedBytesOf } from "../workers/storage.js";
+import { NO_PARAMETERS, NO_RESULTS, NO_TABLES, type Operands } from "../workers/operands.js";
+import { runUnits } from "../workers/phase.js";
+import { stagedBytesOf } from "../workers/staging.js";
 import type { Tile } from "../workers/tiles/tile.js";
-import { tileCells, tilesOf, widenSlices } from "../workers/tiles.js";
+import { stagedSlices, tileCells, tilesOf } from "../workers/tiles.js";
 import { normal, seeded } from "./support.js";
 
 const GIB = 2 ** 30;
 const MEBI = 2 ** 20;
-const PLAIN = { eps: 1e-5, centred: true, affine: false, givenStatistics: false };
+const DTYPE: Dtype = "float32";
 
-/** Operands with an address for everything, so that nothing counts as absent. */
-const FULL: Operands = { ...operandsOf(CELLS.float32, NONE, NONE), partials: 64 };
+function momentsOf(geometry: Geometry): Phase {
+  return momentsPhase(geometry, geometry.n * geometry.r, true);
+}
 
 function phasesOf(geometry: Geometry): Phase[] {
-  const options = { eps: 1e-5, centred: true, affine: true };
-  const plan = makePlan(geometry, { ...options, givenStatistics: false });
-  const given = makePlan(geometry, { ...options, givenStatistics: true });
-  const known = { parameters: true, givenMoments: false, givenSums: false };
-  const backward = makeBackwardPlan(geometry, { ...options, ...known, givenStatistics: false });
-  const { gradients, accumulate } = backward;
-  const list: (Phase | undefined)[] = [makeMomentsPhase(geometry, true), reducePhase(geometry, false), accumulate];
-  for (const { phases } of [plan, given]) {
-    list.push(...("normalize" in phases ? [phases.normalize] : [phases.moments, phases.apply]));
-  }
-  list.push(...("differentiate" in gradients ? [gradients.differentiate] : [gradients.reduce, gradients.propagate]));
-  return list.filter((phase) => phase !== undefined);
+  const options = { dtype: DTYPE, eps: 1e-5, centred: true };
+  const forward = { ...options, affine: true, wanted: false };
+  const backward = { ...options, parameters: true, weighted: true, givenSums: false };
+  return [
+    momentsOf(geometry),
+    reducePhase(geometry, geometry.n * geometry.r, false),
+    ...phasesOfPlan(planForward(geometry, { ...forward, statistics: "own" })),
+    ...phasesOfPlan(planForward(geometry, { ...forward, statistics: "running" })),
+    ...phasesOfPlan(planBackward(geometry, { ...backward, statistics: "own" })),
+  ];
 }
 
 /** Geometries of every layout: consecutive sets, runs, columns, a weight a cell, with a sample of 2^20 to 2^21 cells. */
@@ -63,10 +59,8 @@ describe.each(GEOMETRIES.map((geometry) => ({ geometry })))("of $geometry", ({ g
   test("tiles are within their room, and every cell is in one of them", () => {
     for (const phase of phasesOf({ ...geometry, n: 3 })) {
       const seen = new Uint8Array(3 * sample);
-      // A weight a cell whose gradients are summed by units of one set are summed by `accumulate` instead.
-      const alone = phase.kind === "differentiate" && phase.setsPerUnit === 1;
-      for (const tile of tilesOf(phase, alone ? { ...FULL, partials: NONE } : FULL, 0, phase.units)) {
-        expect(tile.rows * tile.width).toBeLessThanOrEqual(tileCells(phase, FULL.cells));
+      for (const tile of tilesOf(phase, DTYPE, 0, phase.units)) {
+        expect(tile.rows * tile.width).toBeLessThanOrEqual(tileCells(phase, DTYPE));
         for (let row = 0; row < tile.rows; row++) {
           const from = tile.at + row * tile.stride;
           for (let cell = from; cell < from + tile.width; cell++) seen[cell] = (seen[cell] as number) + 1;
@@ -83,8 +77,8 @@ describe.each(GEOMETRIES.map((geometry) => ({ geometry })))("of $geometry", ({ g
       if (phase.kind === "accumulate" || (phase.kind === "differentiate" && phase.byCell)) continue;
       const perSample = phase.units / (far + 2);
       if (!Number.isInteger(perSample)) throw new Error(`expected a whole number of units but got ${perSample}`);
-      const ofFirst = [...tilesOf(phase, FULL, 0, perSample)];
-      const ofFar = [...tilesOf(phase, FULL, far * perSample, (far + 1) * perSample)];
+      const ofFirst = [...tilesOf(phase, DTYPE, 0, perSample)];
+      const ofFar = [...tilesOf(phase, DTYPE, far * perSample, (far + 1) * perSample)];
       expect(ofFar.map(({ at }) => at - far * sample)).toEqual(ofFirst.map(({ at }) => at));
       expect(ofFar.map(placeOf)).toEqual(ofFirst.map(placeOf));
       for (const tile of ofFar) for (const number of kernelNumbers(tile)) expect(number).toBeLessThan(2 ** 32);
@@ -112,26 +106,33 @@ describe("slices beyond 4 GiB", () => {
   const buffer = new SharedArrayBuffer(5 * GIB);
   const x = { kind: "shared", buffer, byteOffset: 0 } as const;
 
-  /** Operands with the stage that a task of the phase takes. */
-  function operandsFor(phase: Phase, cells: CellsCode, y: Operands["y"], workspace: Workspace): Operands {
-    const stageBytes = stagedBytesOf(phase, cells);
-    return { ...operandsOf(cells, x, y), stage: workspace.bytes(stageBytes), stageBytes };
+  function operandsOf(dtype: Dtype, x: Spec, y: Spec | null, partials = 0): Operands {
+    return {
+      dtype,
+      tensors: { x, g: null, y },
+      window: null,
+      parameters: NO_PARAMETERS,
+      tables: NO_TABLES,
+      results: { ...NO_RESULTS, partials },
+      continues: false,
+    };
   }
 
-  const cases: [string, CellsCode, Geometry][] = [
-    ["rows of float32", CELLS.float32, { n: 1.2 * MEBI, r: 1, g: 1, k: 1024, s: 1 }],
-    ["one row of float32", CELLS.float32, { n: 1, r: 1, g: 1, k: 1.2 * GIB, s: 1 }],
-    ["one row of uint8", CELLS.uint8, { n: 1, r: 1, g: 1, k: 4.8 * GIB, s: 1 }],
-    ["one column of uint8", CELLS.uint8, { n: 1, r: 4.8 * GIB, g: 1, k: 1, s: 1 }],
-    ["columns of float32", CELLS.float32, { n: 1, r: 1.2 * MEBI, g: 1024, k: 1, s: 1 }],
-    ["planes of float16", CELLS.float16, { n: 1, r: 100_000, g: 512, k: 1, s: 49 }],
+  const cases: [string, Dtype, Geometry][] = [
+    ["rows of float32", "float32", { n: 1.2 * MEBI, r: 1, g: 1, k: 1024, s: 1 }],
+    ["one row of float32", "float32", { n: 1, r: 1, g: 1, k: 1.2 * GIB, s: 1 }],
+    ["one row of uint8", "uint8", { n: 1, r: 1, g: 1, k: 4.8 * GIB, s: 1 }],
+    ["one column of uint8", "uint8", { n: 1, r: 4.8 * GIB, g: 1, k: 1, s: 1 }],
+    ["columns of float32", "float32", { n: 1, r: 1.2 * MEBI, g: 1024, k: 1, s: 1 }],
+    ["planes of float16", "float16", { n: 1, r: 100_000, g: 512, k: 1, s: 49 }],
   ];
-  test.each(cases)("moments of %s", (_, cells, { n, r, g, k, s }) => {
+  test.each(cases)("moments of %s", (_, dtype, { n, r, g, k, s }) => {
     const whole = { n: Math.floor(n), r: Math.floor(r), g, k: Math.floor(k), s };
-    const phase = widenSlices(makeMomentsPhase(whole, true), cells, 1);
-    const slice = sliceCount(phase) - 1;
-    const tiles = [...tilesOf(phase, FULL, slice * phase.unitsPerSlice, phase.units)];
-    const bytes = CELL_BYTES[cells];
+    const phase = momentsOf(whole);
+    const slices = stagedSlices(phase, dtype, 1);
+    const first = (sliceCount(slices) - 1) * slices.perSlice;
+    const tiles = [...tilesOf(phase, dtype, first, phase.units)];
+    const bytes = CELL_BYTES[dtype];
     const random = seeded(1);
     for (const { at, rows, width, stride } of tiles) {
       expect(at * bytes).toBeGreaterThan(4 * GIB);
@@ -142,22 +143,23 @@ describe("slices beyond 4 GiB", () => {
       }
     }
     const workspace = new Workspace(arena, "test");
+    const stage = workspace.bytes(stagedBytesOf(phase, dtype, false));
     const shift = tiles[0]?.ahead.partials ?? 0;
     const span = (tiles.at(-1)?.ahead.partials ?? 0) - shift + 16 * 2048;
     const found = workspace.float64(span / 8);
-    const operands = operandsFor(phase, cells, NONE, workspace);
-    runSlice(kernels, phase, { ...operands, partials: found.address - shift }, slice, 0);
+    runUnits(kernels, phase, operandsOf(dtype, x, null, found.address - shift), first, phase.units, stage);
     for (const tile of tiles) {
       // The tile as a tensor of the arena's.
-      const at = arena.take("test", tile.rows * tile.width * bytes);
+      const address = arena.take("test", tile.rows * tile.width * bytes);
       for (let row = 0; row < tile.rows; row++) {
         const from = new Uint8Array(buffer, (tile.at + row * tile.stride) * bytes, tile.width * bytes);
-        new Uint8Array(arena.memory.buffer, at + row * tile.width * bytes, from.length).set(from);
+        new Uint8Array(arena.memory.buffer, address + row * tile.width * bytes, from.length).set(from);
       }
       const alone = workspace.float64(4096);
       alone.values.fill(Number.NaN);
-      const phaseAlone = { ...tile.phase, units: tile.count, unitsPerSlice: tile.count };
-      runSlice(kernels, phaseAlone, { ...operands, x: at, partials: alone.address }, 0, 0);
+      const phaseAlone = { ...tile.phase, units: tile.count };
+      const operands = operandsOf(dtype, { kind: "arena", address }, null, alone.address);
+      runUnits(kernels, phaseAlone, operands, 0, tile.count, stage);
       const start = ((tile.ahead.partials ?? 0) - shift) / 8;
       const written = alone.values.findIndex(Number.isNaN);
       expect(written).toBeGreaterThan(0);
@@ -167,21 +169,25 @@ describe("slices beyond 4 GiB", () => {
   });
 
   test("normalize, in place", () => {
-    const { phases } = makePlan({ n: 1.25 * MEBI, r: 1, g: 1, k: 1024, s: 1 }, PLAIN);
-    if (!("normalize" in phases)) throw new Error("expected one phase");
-    const { normalize: phase } = phases;
-    const slice = sliceCount(phase) - 1;
-    const at = slice * phase.unitsPerSlice * 4096;
+    const plain = { eps: 1e-5, centred: true, affine: false, wanted: false, statistics: "own" } as const;
+    const [phase] = phasesOfPlan(
+      planForward({ n: 1.25 * MEBI, r: 1, g: 1, k: 1024, s: 1 }, { ...plain, dtype: DTYPE }),
+    );
+    if (phase?.kind !== "normalize") throw new Error("expected one phase");
+    const slices = slicesOf(phase);
+    const first = (sliceCount(slices) - 1) * slices.perSlice;
+    const at = first * 4096;
     expect(at).toBeGreaterThan(4 * GIB);
-    const cells = new Float32Array(buffer, at, phase.unitsPerSlice * 1024);
+    const cells = new Float32Array(buffer, at, (phase.units - first) * 1024);
     cells.set(normal(cells.length, 1, 5, 3));
     const workspace = new Workspace(arena, "test");
+    const stage = workspace.bytes(stagedBytesOf(phase, DTYPE, false));
     const address = arena.take("test", cells.byteLength);
     const alone = new Float32Array(arena.memory.buffer, address, cells.length);
     alone.set(cells);
-    const operands = operandsFor(phase, CELLS.float32, x, workspace);
-    runSlice(kernels, phase, operands, slice, 0);
-    runSlice(kernels, { ...phase, units: phase.unitsPerSlice }, { ...operands, x: address, y: address }, 0, 0);
+    runUnits(kernels, phase, operandsOf(DTYPE, x, x), first, phase.units, stage);
+    const there = { kind: "arena", address } as const;
+    runUnits(kernels, phase, operandsOf(DTYPE, there, there), 0, phase.units - first, stage);
     expect(Buffer.compare(Buffer.from(buffer, at, cells.byteLength), Buffer.from(alone.slice().buffer))).toBe(0);
     expect(cells[0]).not.toBe(0);
     workspace.giveBack();

@@ -54,7 +54,7 @@ describe("an InstanceNorm without affine, of another number of channels,", () =>
     expectSameBits(y.data, (await pool.forward(right, x)).data);
     const { gradInput } = await pool.backward(layer, { input: x, gradOutput: x });
     expectSameBits(gradInput.data, (await pool.backward(right, { input: x, gradOutput: x })).gradInput.data);
-    await pool.setMoments(layer, x);
+    await pool.momentsOf(layer, x);
     await pool.forward(layer.eval(), inputOf(...shape.slice(0, 1), 5, ...shape.slice(2)));
     expect(await warned()).toEqual([message]);
   });
@@ -63,7 +63,7 @@ describe("an InstanceNorm without affine, of another number of channels,", () =>
     const x = inputOf(2, 6);
     await pool.forward(new InstanceNorm1d(3), x);
     await pool.backward(new InstanceNorm1d(3), { input: x, gradOutput: x });
-    await pool.setMoments(new InstanceNorm1d(3), inputOf(2, 5, 4), { channelAxis: -1 });
+    await pool.momentsOf(new InstanceNorm1d(3), inputOf(2, 5, 4), { channelAxis: -1 });
     expect((await warned()).map((message) => message.slice(0, 53))).toEqual([
       "InstanceNorm1d: input has 2 channels at dimension 0 w",
       "InstanceNorm1d: input has 2 channels at dimension 0 w",

@@ -15,6 +15,7 @@ import {
   SyncBatchNorm,
   type Tensor,
 } from "../src/index.js";
+import { CELL_BYTES } from "../src/plan/cells.js";
 import { DTYPES } from "../src/tensor/dtype.js";
 import { badArgument, expectRejects, expectThrows } from "./refusal.js";
 import { normal, seeded } from "./support.js";
@@ -29,7 +30,8 @@ type Where = "arena" | "wrapped" | "apart";
 /** A tensor of zeros. Wrapped ones begin anywhere that an element may, those apart 8 bytes from a cache line. */
 function zeros(where: Where, dtype: Dtype, shape: readonly number[]): Tensor {
   if (where === "arena") return pool.tensor(dtype, shape);
-  const { bytes, view } = DTYPES[dtype];
+  const bytes = CELL_BYTES[dtype];
+  const { view } = DTYPES[dtype];
   const cells = shape.reduce((a, b) => a * b, 1);
   const byteOffset = where === "wrapped" ? 5 * bytes : 72;
   return pool.wrap(view(new SharedArrayBuffer(cells * bytes + 128), byteOffset, cells), shape, dtype);
@@ -69,7 +71,7 @@ function expectSameCells(actual: Tensor, expected: Tensor): void {
   const [a, b] = [bytesOf(actual), bytesOf(expected)];
   if (Buffer.compare(a, b) === 0) return;
   const at = a.findIndex((byte, i) => byte !== b[i]);
-  const cell = Math.floor(at / DTYPES[actual.dtype].bytes);
+  const cell = Math.floor(at / CELL_BYTES[actual.dtype]);
   expect.fail(
     `cell ${cell} of ${a.length} bytes: got ${actual.data[cell]}, expected the bits of ${expected.data[cell]}`,
   );
@@ -170,15 +172,15 @@ describe.each(CASES.map((values) => ({ name: values[0], values })))("$name has t
     expect(await pool.moments(input)).toEqual(await pool.moments(x));
     if (layer instanceof LocalResponseNorm || (layer instanceof BatchNorm2d && !layer.training)) return;
     if (!layer.training) return;
-    expect(await pool.setMoments(layer, input, { channelAxis })).toEqual(
-      await pool.setMoments(layer, x, { channelAxis }),
+    expect(await pool.momentsOf(layer, input, { channelAxis })).toEqual(
+      await pool.momentsOf(layer, x, { channelAxis }),
     );
     let told: SetMoments | undefined;
     const onMoments = (found: SetMoments) => {
       told = found;
     };
     await pool.forward(layer, input, { channelAxis, onMoments });
-    expect(told).toEqual(await pool.setMoments(layer, x, { channelAxis }));
+    expect(told).toEqual(await pool.momentsOf(layer, x, { channelAxis }));
   });
 });
 
@@ -186,7 +188,7 @@ test("gradientSums have the same bits", async () => {
   const shape = [31, 5, 90, 91];
   const layer = new SyncBatchNorm(5);
   const [x, g] = [filled("float32", shape, 1), filled("float32", shape, 2)];
-  const moments = await pool.setMoments(layer, x);
+  const moments = await pool.momentsOf(layer, x);
   const expected = await pool.gradientSums(layer, { input: x, gradOutput: g, moments });
   const wrapped = { input: copyTo("wrapped", x), gradOutput: copyTo("apart", g), moments } as const;
   expect(await pool.gradientSums(layer, wrapped as never)).toEqual(expected);

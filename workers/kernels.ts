@@ -1,12 +1,22 @@
 import { readFileSync } from "node:fs";
+import type { Dtype } from "../src/plan/cells.js";
 import { type WasmMemory, type WasmModule, wasm } from "./webassembly.js";
+
+/** How the kernels know a dtype: workers/kernels/constants.ts has the same numbers. */
+export const CELL_CODES: { readonly [D in Dtype]: number } = {
+  float32: 0,
+  float64: 1,
+  float16: 2,
+  bfloat16: 3,
+  uint8: 4,
+};
 
 /**
  * The kernels that are called from JavaScript, of which there is one for float32 cells (and those that are staged as float32) and one
  * for float64. Addresses are bytes, counts are cells or units; workers/kernels/ documents each.
  */
 export interface Arithmetic {
-  momentsSets(x: number, partials: number, first: number, count: number, length: number, centred: boolean): void;
+  momentsStretches(x: number, partials: number, first: number, count: number, length: number, centred: boolean): void;
   momentsRuns(
     x: number,
     partials: number,
@@ -20,7 +30,7 @@ export interface Arithmetic {
   momentsColumns(x: number, partials: number, rows: number, width: number, stride: number, columns: number): void;
   applyRun(x: number, y: number, n: number, mean: number, scale: number, shift: number): void;
   applyCells(x: number, y: number, n: number, mean: number, rstd: number, weight: number, bias: number): void;
-  applyRuns(
+  applyStretches(
     x: number,
     y: number,
     first: number,
@@ -107,7 +117,7 @@ export interface Arithmetic {
     weights: number,
     biases: number,
   ): void;
-  propagateRuns(
+  propagateStretches(
     x: number,
     g: number,
     y: number,
@@ -177,12 +187,12 @@ export interface Arithmetic {
 
 /** Every one of Arithmetic: the module exports each with F32 and with F64 after its first word. Tests hold the build against it. */
 export const ARITHMETIC = [
-  "momentsSets",
+  "momentsStretches",
   "momentsRuns",
   "momentsColumns",
   "applyRun",
   "applyCells",
-  "applyRuns",
+  "applyStretches",
   "applySetCells",
   "applyColumns",
   "normalizeSets",
@@ -190,18 +200,31 @@ export const ARITHMETIC = [
   "reduceRuns",
   "reduceColumns",
   "accumulate",
-  "propagateRuns",
+  "propagateStretches",
   "propagateSetCells",
   "propagateColumns",
   "differentiateSets",
   "respond",
 ] as const satisfies readonly (keyof Arithmetic)[];
 
+/** The module's constants, which the calling side has too. */
+export const SHARED_CONSTANTS = [
+  "SEGMENT",
+  "APPLY_FIELDS",
+  "PROPAGATE_FIELDS",
+  "COLUMN_NUMBERS",
+  "NEAR",
+  "FLOAT32",
+  "FLOAT64",
+  "FLOAT16",
+  "BFLOAT16",
+  "UINT8",
+] as const;
+
 /** The other exports: what is not by type, and loops that are exported only to stay functions of their own. */
 export const OTHER_KERNELS = [
   "setScratch",
   "setCells",
-  "doubleF32Run",
   "sumsF32Blocks",
   "sumsF32Exact",
   "sumsF64Exact",
@@ -242,9 +265,8 @@ export interface Kernels {
   readonly memory: WasmMemory;
   readonly float32: Arithmetic;
   readonly float64: Arithmetic;
-  /** What the next kernels' tensors hold (CELLS of the protocol), and the address of this thread's stage. */
-  setCells(cells: number, stage: number): void;
-  doubleRun(x: number, y: number, n: number): void;
+  /** What the next kernels' tensors hold, and the address of this thread's stage. */
+  setCells(dtype: Dtype, stage: number): void;
 }
 
 /** The export of a kernel of Arithmetic for a type of cells. */
@@ -267,11 +289,15 @@ export function instantiate(module: WasmModule, memory: WasmMemory, scratch: num
   const raw = exports as Readonly<Record<string, unknown>>;
   const ofType = (type: "F32" | "F64") =>
     Object.fromEntries(ARITHMETIC.map((kernel) => [kernel, raw[exportName(kernel, type)]])) as unknown as Arithmetic;
-  const { setScratch, setCells, doubleF32Run } = exports as unknown as {
+  const { setScratch, setCells } = exports as unknown as {
     setScratch(address: number): void;
-    setCells: Kernels["setCells"];
-    doubleF32Run: Kernels["doubleRun"];
+    setCells(code: number, stage: number): void;
   };
   setScratch(scratch);
-  return { memory, float32: ofType("F32"), float64: ofType("F64"), setCells, doubleRun: doubleF32Run };
+  return {
+    memory,
+    float32: ofType("F32"),
+    float64: ofType("F64"),
+    setCells: (dtype, stage) => setCells(CELL_CODES[dtype], stage),
+  };
 }

@@ -1,50 +1,82 @@
-import {
-  type Addresses,
-  CELL_BYTES,
-  CELLS,
-  COLUMN_TILE,
-  type Operands,
-  type Phase,
-  STAGE_BYTES,
-  STAGE_COLUMNS,
-  sliceCount,
-} from "../src/protocol.js";
+// Computes a phase's units, the same on a worker and on the calling thread.
+import { CELL_BYTES, type Dtype } from "../src/plan/cells.js";
+import { COLUMN_TILE, columnTilesOf, columnUnit } from "../src/plan/grid.js";
+import type { Phase } from "../src/plan/phase.js";
+import { driverOf } from "./drivers/drivers.js";
 import type { Kernels } from "./kernels.js";
-import { isInArena, load, store, usedBy } from "./storage.js";
+import { NONE, type Operands } from "./operands.js";
+import { STAGE_BYTES, STAGE_COLUMNS } from "./scratch.js";
+import { type Addresses, load, store } from "./staging.js";
+import type { PhaseTask } from "./task.js";
+import { isContiguous } from "./tiles/window.js";
 import { tilesOf } from "./tiles.js";
 
-const PARTIAL_BYTES = 16;
+const PAIR_BYTES = 16;
+const NUMBER_BYTES = 8;
 
-/** Computes one slice of a phase, with the stage of task `seat`. The same on a worker and on the calling thread. */
-export function runSlice(kernels: Kernels, phase: Phase, operands: Operands, slice: number, seat: number): void {
-  const first = slice * phase.unitsPerSlice;
-  const count = Math.min(phase.unitsPerSlice, phase.units - first);
-  const stage = operands.stage + seat * operands.stageBytes;
-  const used = isInArena(operands) ? operands : usedBy(phase, operands);
-  if (isInArena(used)) {
-    runUnits(kernels, phase, used, first, count, stage);
+/** Computes one slice of a task's phase, with the stage of its seat. */
+export function runSlice(kernels: Kernels, task: Omit<PhaseTask, "control">, slice: number): void {
+  const { phase, slices, operands, stages, seat } = task;
+  const first = slices.from + slice * slices.perSlice;
+  const end = Math.min(slices.to, first + slices.perSlice);
+  runUnits(kernels, phase, operands, first, end, stages.address + seat * stages.bytes);
+}
+
+/** Computes units [first, end) of a phase, with the stage at `stage`. */
+export function runUnits(
+  kernels: Kernels,
+  phase: Phase,
+  operands: Operands,
+  first: number,
+  end: number,
+  stage: number,
+): void {
+  const { dtype, continues } = operands;
+  const there = inArena(operands);
+  if (there !== undefined) {
+    compute(kernels, phase, dtype, there, first, end - first, stage, continues);
     return;
   }
-  for (const tile of tilesOf(phase, used, first, first + count)) {
-    const loaded = load(kernels.memory, phase, tile, used, stage);
-    runUnits(kernels, tile.phase, loaded, tile.first, tile.count, stage);
-    store(kernels.memory, tile, used, loaded);
+  for (const tile of tilesOf(phase, dtype, first, end)) {
+    const staged = load(kernels.memory, phase, tile, operands, stage);
+    // The first tiles of a block continue what an earlier stripe began, the others what those began.
+    const adds = tile.continues === true || continues;
+    compute(kernels, tile.phase, dtype, staged.addresses, tile.first, tile.count, stage, adds, tile.pitch);
+    store(kernels.memory, tile, operands, staged);
   }
 }
 
-/** Computes units [first, first + count) of a phase. */
-function runUnits(
+/** The addresses of operands that kernels work on where they lie; undefined where tiles have to be staged. */
+function inArena({ dtype, tensors, window, parameters, tables, results }: Operands): Addresses | undefined {
+  if (!isContiguous(window)) return undefined;
+  const { x, g, y } = tensors;
+  for (const spec of [x, g, y]) if (spec !== null && driverOf(spec).addressOf === undefined) return undefined;
+  const at = (spec: Operands["tensors"]["x"], bytes: number) =>
+    spec === null ? NONE : (driverOf(spec).addressOf?.(spec, (window?.start ?? 0) * bytes) ?? NONE);
+  const bytes = CELL_BYTES[dtype];
+  const resultBytes = dtype === "uint8" ? CELL_BYTES.float32 : bytes;
+  return { x: at(x, bytes), g: at(g, bytes), y: at(y, resultBytes), ...parameters, ...tables, ...results };
+}
+
+/**
+ * Computes units [first, first + count) of a phase whose cells kernels can work on. With `continues` sums by cell are added to what is there.
+ * @param pitch of `accumulate`: cells from a sample to the next, where that is not all of a sample's.
+ */
+export function compute(
   kernels: Kernels,
   phase: Phase,
-  operands: Addresses,
+  dtype: Dtype,
+  addresses: Addresses,
   first: number,
   count: number,
   stage: number,
+  continues: boolean,
+  pitch?: number,
 ): void {
-  const { cells, x, g, y, weight, bias, table, statistics, partials, moments } = operands;
+  const { x, g, y, weight, bias, table, statistics, means, partials, moments } = addresses;
   const columns = stage + STAGE_COLUMNS;
-  const kernel = cells === CELLS.float64 ? kernels.float64 : kernels.float32;
-  kernels.setCells(cells, stage);
+  const kernel = dtype === "float64" ? kernels.float64 : kernels.float32;
+  kernels.setCells(dtype, stage);
   switch (phase.kind) {
     case "normalize": {
       const { length, groups, run, eps, centred } = phase;
@@ -53,8 +85,8 @@ function runUnits(
     }
     case "moments":
       switch (phase.layout) {
-        case "sets":
-          kernel.momentsSets(x, partials, first, count, phase.length, phase.centred);
+        case "stretches":
+          kernel.momentsStretches(x, partials, first, count, phase.length, phase.centred);
           return;
         case "runs": {
           const { length, groups, rows, perSegment } = phase;
@@ -63,17 +95,17 @@ function runUnits(
         }
         case "columns":
           for (let unit = first; unit < first + count; unit++) {
-            const { at, partial, rows, width } = columnUnit(phase, unit);
-            const cellsAt = x + at * CELL_BYTES[cells];
-            kernel.momentsColumns(cellsAt, partials + partial * PARTIAL_BYTES, rows, width, phase.width, columns);
+            const { at, segment, rows, width } = columnUnit(phase, unit);
+            const cells = x + at * CELL_BYTES[dtype];
+            kernel.momentsColumns(cells, partials + segment * PAIR_BYTES, rows, width, phase.width, columns);
           }
           return;
       }
       break;
     case "apply":
       switch (phase.layout) {
-        case "runs":
-          kernel.applyRuns(x, y, first, count, phase.length, phase.period, phase.rows, table);
+        case "stretches":
+          kernel.applyStretches(x, y, first, count, phase.length, phase.period, phase.rows, table);
           return;
         case "cells":
           kernel.applySetCells(x, y, first, count, phase.length, phase.groups, table, weight, bias);
@@ -97,43 +129,35 @@ function runUnits(
         }
         case "columns":
           for (let unit = first; unit < first + count; unit++) {
-            const { at, partial, mean, rows, width } = columnUnit(phase, unit);
-            const bytes = at * CELL_BYTES[cells];
-            const out = partials + partial * PARTIAL_BYTES;
-            kernel.reduceColumns(x + bytes, g + bytes, out, rows, width, phase.width, table + mean * 8, columns);
+            const { at, segment, entry, rows, width } = columnUnit(phase, unit);
+            const bytes = at * CELL_BYTES[dtype];
+            const sums = partials + segment * PAIR_BYTES;
+            const mean = means + entry * NUMBER_BYTES;
+            kernel.reduceColumns(x + bytes, g + bytes, sums, rows, width, phase.width, mean, columns);
           }
           return;
       }
       break;
     case "accumulate": {
-      const { samples, perBlock, length, groups, pitch, continues } = phase;
-      const tiles = Math.ceil((groups * length) / COLUMN_TILE);
+      const { samples, perBlock, length, groups } = phase;
+      const cells = groups * length;
+      const tiles = columnTilesOf(cells);
       for (let unit = first; unit < first + count; unit++) {
-        const block = Math.floor(unit / tiles);
+        const sample = Math.floor(unit / tiles) * perBlock;
         const start = (unit % tiles) * COLUMN_TILE;
-        const weights = partials + block * groups * length * PARTIAL_BYTES;
-        kernel.accumulate(
-          x,
-          g,
-          block * perBlock,
-          Math.min(perBlock, samples - block * perBlock),
-          start,
-          Math.min(COLUMN_TILE, groups * length - start),
-          length,
-          groups,
-          pitch,
-          continues,
-          statistics,
-          weights,
-          weights + groups * length * 8,
-        );
+        const weights = partials + Math.floor(unit / tiles) * cells * PAIR_BYTES;
+        const biases = weights + cells * NUMBER_BYTES;
+        const high = Math.min(perBlock, samples - sample);
+        const wide = Math.min(COLUMN_TILE, cells - start);
+        const row = pitch ?? cells;
+        kernel.accumulate(x, g, sample, high, start, wide, length, groups, row, continues, statistics, weights, biases);
       }
       return;
     }
     case "propagate":
       switch (phase.layout) {
-        case "runs":
-          kernel.propagateRuns(x, g, y, first, count, phase.length, phase.period, phase.rows, table);
+        case "stretches":
+          kernel.propagateStretches(x, g, y, first, count, phase.length, phase.period, phase.rows, table);
           return;
         case "cells":
           kernel.propagateSetCells(x, g, y, first, count, phase.length, phase.groups, table, weight);
@@ -144,7 +168,7 @@ function runUnits(
       }
       break;
     case "differentiate": {
-      const { setsPerUnit, sets, length, groups, run, eps, centred, byCell, continues } = phase;
+      const { setsPerUnit, sets, length, groups, run, eps, centred, byCell } = phase;
       kernel.differentiateSets(
         x,
         g,
@@ -170,34 +194,6 @@ function runUnits(
       const { channels, space, tile, size, alpha, beta, k } = phase;
       const scratch = stage + STAGE_BYTES;
       kernel.respond(x, g, y, first, count, channels, space, tile, size, alpha, beta, k, scratch);
-      return;
-    }
-    case "double": {
-      const at = first * phase.length * CELL_BYTES[CELLS.float32];
-      kernels.doubleRun(x + at, y + at, count * phase.length);
     }
   }
-}
-
-/** Where unit `unit` of a columns layout lies: in cells, in partials and in columns of all samples. */
-function columnUnit(phase: { units: number; rows: number; width: number; perSegment: number }, unit: number) {
-  const tiles = Math.ceil(phase.width / COLUMN_TILE);
-  const blocks = Math.ceil(phase.rows / phase.perSegment);
-  const block = Math.floor(unit / tiles);
-  const sample = Math.floor(block / blocks);
-  const row = (block % blocks) * phase.perSegment;
-  const column = (unit % tiles) * COLUMN_TILE;
-  return {
-    at: (sample * phase.rows + row) * phase.width + column,
-    partial: block * phase.width + column,
-    mean: sample * phase.width + column,
-    rows: Math.min(phase.perSegment, phase.rows - row),
-    width: Math.min(COLUMN_TILE, phase.width - column),
-  };
-}
-
-/** Computes a whole phase on this thread. */
-export function runInline(kernels: Kernels, phase: Phase, operands: Operands): void {
-  const slices = sliceCount(phase);
-  for (let slice = 0; slice < slices; slice++) runSlice(kernels, phase, operands, slice, 0);
 }

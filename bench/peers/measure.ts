@@ -126,7 +126,7 @@ async function ownCall(pool: NormPool, call: Call, x: Tensor<"float32">, g: Tens
   const layer = call.make();
   const { channelAxis } = call;
   if (call.backward !== true) return () => pool.forward(layer, x, { channelAxis });
-  const moments = await pool.setMoments(layer, x);
+  const moments = await pool.momentsOf(layer, x);
   return async () => (await pool.backward(layer, { input: x, gradOutput: g, moments })).gradInput;
 }
 

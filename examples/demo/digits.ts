@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { formatNpyHeader } from "../../src/files/npy.js";
+import { formatNpyHeader } from "../../src/storage/npy.js";
 import { loadDigits, PIXELS, SIDE } from "../data/digits.js";
 
 const COMMANDS = [

@@ -1,18 +1,18 @@
-import type { Parameter } from "../affine.js";
-import { differentiate, fillStatistics, type ParameterGradients, reduce } from "../backward.js";
-import { reducePhase } from "../backward-plan.js";
 import { InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
-import type { Executor } from "../executor.js";
-import { affineCount, cellsPerSet, setCount } from "../geometry.js";
-import { checkGradientSums, type GradientSums, sumsOfSets } from "../gradient-sums.js";
 import type { Computation, Layer, Normalization } from "../layers/layer.js";
-import { checkMoments, type SetMoments } from "../moments.js";
-import { CELLS, NONE, operandsOf } from "../protocol.js";
-import { respond } from "../respond.js";
-import { ofMoments } from "../statistics.js";
-import type { Steps } from "../steps.js";
+import { checkMoments, type SetMoments } from "../merge/moments.js";
+import { checkGradientSums, type GradientSums } from "../merge/sums.js";
+import { planBackward } from "../plan/backward.js";
+import { affineCount, cellsPerSet, setCount } from "../plan/geometry.js";
+import { planSums } from "../plan/moments.js";
+import { planResponse } from "../plan/response.js";
+import { runCall } from "../run/call.js";
+import type { Executor } from "../run/executor.js";
+import { NO_INPUTS } from "../run/inputs.js";
+import type { Steps } from "../run/steps.js";
 import type { Dtype } from "../tensor/dtype.js";
-import { checkApart, checkTensor, pin, type Tensor, unpin } from "../tensor/tensor.js";
+import { isFilledWith, type Parameter } from "../tensor/parameter.js";
+import { checkApart, checkTensor, type Tensor } from "../tensor/tensor.js";
 import { checkBatch } from "./forward.js";
 import { checkCallOptions, checkLayer, checkOut, type LayerCallOptions } from "./options.js";
 
@@ -52,39 +52,41 @@ export function* backward<D extends Dtype>(executor: Executor, layer: Layer, giv
     checkOut(operation, "out", out, input.dtype, input);
     for (const tensor of [input, gradOutput]) checkApart(operation, "out", out, tensor);
   }
-  const moments = options.moments === undefined ? undefined : checkSaved(operation, computation, options);
-  const sums = options.sums === undefined ? undefined : checkSums(operation, computation, options.sums, moments);
+  const moments = options.moments === undefined ? null : checkSaved(operation, computation, options);
+  const sums = options.sums === undefined ? null : checkSums(operation, computation, options.sums, moments);
 
   const y = out ?? executor.allocate(operation, input.dtype, input.shape, false);
-  const cells = CELLS[input.dtype];
-  const { arena } = executor;
-  const operands = { ...operandsOf(cells, pin(input, arena), pin(y, arena)), g: pin(gradOutput, arena) };
-  const workspace = executor.workspace(operation, operands);
-  try {
-    const start = executor.starter(operation, input.size, cells, workspace, options);
-    if (computation.kind === "response") {
-      if (input.size > 0) yield* respond(computation, operands, start);
-      yield executor.turn(input.size);
-      return { gradInput: y, gradWeight: null, gradBias: null };
-    }
-    const parameters =
-      input.size > 0
-        ? yield* differentiate(computation, operands, { moments, sums }, workspace, start)
-        : noGradients(computation);
-    yield executor.turn(input.size);
-    const { weight, bias } = computation;
-    return {
-      gradInput: y,
-      gradWeight: weight && parameters && likeParameter(weight, parameters.weight),
-      gradBias: bias && parameters && likeParameter(bias, parameters.bias),
-    };
-  } catch (error) {
-    if (out === undefined) y.dispose();
-    throw error;
-  } finally {
-    workspace.giveBack();
-    for (const tensor of [input, gradOutput, y]) unpin(tensor);
+  const tensors = { operation, x: input, g: gradOutput, y, owned: out === undefined, watchers: options } as const;
+  if (computation.kind === "response") {
+    const plan = planResponse(computation, input.dtype, true);
+    const finish = () => ({ gradInput: y, gradWeight: null, gradBias: null });
+    return yield* runCall(executor, { ...tensors, plan, planPart: () => plan, inputs: NO_INPUTS, found: {}, finish });
   }
+  const { geometry, eps, centred, weight, bias, running } = computation;
+  const parameters = weight !== null || bias !== null;
+  const planOptions = {
+    dtype: input.dtype,
+    eps,
+    centred,
+    parameters,
+    weighted: !isFilledWith(weight, 1),
+    statistics: running !== null ? "running" : moments !== null ? "moments" : "own",
+    givenSums: sums !== null,
+  } as const;
+  const entries = parameters ? affineCount(geometry) : 0;
+  const gradients = { weight: new Float64Array(entries), bias: new Float64Array(entries) };
+  return yield* runCall(executor, {
+    ...tensors,
+    plan: planBackward(geometry, planOptions),
+    planPart: (part) => planBackward(geometry, planOptions, part),
+    inputs: { weight, bias, running, moments, sums },
+    found: { gradients },
+    finish: () => ({
+      gradInput: y,
+      gradWeight: weight && likeParameter(weight, gradients.weight),
+      gradBias: bias && likeParameter(bias, gradients.bias),
+    }),
+  });
 }
 
 /** `pool.gradientSums`. */
@@ -98,26 +100,22 @@ export function* gradientSums(executor: Executor, layer: Layer, given: unknown):
     throw new InvalidArgumentError(operation, "moments", "the whole batch's moments", "none");
   }
   const moments = checkBatch(operation, computation, options.moments, input.shape);
-  if (input.size === 0) {
-    return { count: 0, sumDy: new Float64Array(geometry.g), sumDyXmu: new Float64Array(geometry.g) };
-  }
-  const cells = CELLS[input.dtype];
-  const { arena } = executor;
-  const tensors = { ...operandsOf(cells, pin(input, arena), NONE), g: pin(gradOutput, arena) };
-  const workspace = executor.workspace(operation, tensors);
-  try {
-    const phase = reducePhase(geometry, false);
-    const run = executor.starter(operation, input.size, cells, workspace, options)([phase]);
-    const statistics = ofMoments(moments, eps);
-    const operands = { ...tensors, statistics: fillStatistics(statistics, geometry, workspace) };
-    const channels = yield* reduce(phase, operands, NONE, geometry, statistics, workspace, run);
-    const { products, gradients } = sumsOfSets(channels, geometry, null);
-    return { count: cellsPerSet(geometry), sumDy: gradients, sumDyXmu: products };
-  } finally {
-    workspace.giveBack();
-    unpin(input);
-    unpin(gradOutput);
-  }
+  const count = input.size > 0 ? cellsPerSet(geometry) : 0;
+  const sums = { count, sumDy: new Float64Array(geometry.g), sumDyXmu: new Float64Array(geometry.g) };
+  const planOptions = { dtype: input.dtype, eps };
+  return yield* runCall(executor, {
+    operation,
+    plan: planSums(geometry, planOptions),
+    planPart: (part) => planSums(geometry, planOptions, part),
+    x: input,
+    g: gradOutput,
+    y: null,
+    owned: false,
+    inputs: { ...NO_INPUTS, moments },
+    found: { sums },
+    watchers: options,
+    finish: () => sums,
+  });
 }
 
 /** What is the same in both calls: layer and tensors, checked. */
@@ -149,7 +147,7 @@ function checkSaved(
   computation: Computation,
   { moments: value, sums, input }: BackwardOptions,
 ): SetMoments {
-  if (computation.kind !== "normalization" || computation.given !== null) {
+  if (computation.kind !== "normalization" || computation.running !== null) {
     throw new InvalidArgumentError(operation, "moments", "none where the tensor's own are not used", "some");
   }
   const { geometry, merged } = computation;
@@ -174,10 +172,10 @@ function checkSums(
   operation: string,
   computation: Computation,
   value: unknown,
-  moments: SetMoments | undefined,
+  moments: SetMoments | null,
 ): GradientSums {
   const { geometry } = mergedOnly(operation, computation, "sums", "none except for SyncBatchNorm in training", "some");
-  if (moments === undefined) throw new InvalidArgumentError(operation, "moments", "moments beside the sums", "none");
+  if (moments === null) throw new InvalidArgumentError(operation, "moments", "moments beside the sums", "none");
   const sums = checkGradientSums(operation, "sums", value, geometry.g);
   if (sums.count === moments.count) return sums;
   throw new InvalidArgumentError(
@@ -191,11 +189,6 @@ function checkSums(
 function mergedOnly(operation: string, computation: Computation, ...fault: [string, string, string]): Normalization {
   if (computation.kind === "normalization" && computation.merged) return computation;
   throw new InvalidArgumentError(operation, ...fault);
-}
-
-/** Of a tensor without cells: sums of nothing. */
-function noGradients({ geometry }: Normalization): ParameterGradients {
-  return { weight: new Float64Array(affineCount(geometry)), bias: new Float64Array(affineCount(geometry)) };
 }
 
 function likeParameter(parameter: Parameter, gradient: Float64Array): Parameter {

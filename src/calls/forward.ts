@@ -1,15 +1,20 @@
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
-import type { Executor } from "../executor.js";
-import { cellsPerSet, setCount } from "../geometry.js";
 import type { Computation, Layer, Normalization } from "../layers/layer.js";
-import { checkMoments, type SetMoments } from "../moments.js";
-import { normalize, normalizeHere } from "../normalize.js";
-import { CELLS, operandsOf } from "../protocol.js";
-import { respond } from "../respond.js";
-import { drive, type Steps } from "../steps.js";
+import { checkMoments, type SetMoments, unpackInto, unpackMoments } from "../merge/moments.js";
+import { resultDtype } from "../plan/cells.js";
+import { planForward } from "../plan/forward.js";
+import { cellsPerSet, type Geometry, setCount } from "../plan/geometry.js";
+import type { StatisticsSource } from "../plan/plan.js";
+import { planResponse } from "../plan/response.js";
+import { runAtOnce } from "../run/at-once.js";
+import { runCall } from "../run/call.js";
+import type { Executor } from "../run/executor.js";
+import { NO_INPUTS } from "../run/inputs.js";
+import { drive, type Steps } from "../run/steps.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";
+import { isFilledWith } from "../tensor/parameter.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
-import { addressOf, checkApart, checkTensor, pin, type Tensor, unpin } from "../tensor/tensor.js";
+import { checkApart, checkTensor, type Tensor } from "../tensor/tensor.js";
 import { checkCallOptions, checkFunction, checkLayer, checkOut, type ForwardOptions } from "./options.js";
 
 const FORWARD_OPTIONS = ["out", "moments", "onMoments"] as const;
@@ -28,23 +33,24 @@ export function forward<D extends Dtype>(
   const options = checkCallOptions<ForwardOptions<Output>>(operation, given, FORWARD_OPTIONS);
   const { out, channelAxis, onMoments } = options;
   checkFunction(operation, "onMoments", onMoments);
-  const dtype = (x.dtype === "uint8" ? "float32" : x.dtype) as OutputDtype<D>;
+  const dtype = resultDtype(x.dtype) as OutputDtype<D>;
   if (out !== undefined) checkApart(operation, "out", checkOut(operation, "out", out, dtype, x), x);
   const computation = layer.prepare(x.shape, {
     dtype: x.dtype,
     channelAxis,
     partOfBatch: options.moments !== undefined,
   });
-  const moments =
-    options.moments === undefined ? undefined : checkBatch(operation, computation, options.moments, x.shape);
+  const moments = options.moments === undefined ? null : checkBatch(operation, computation, options.moments, x.shape);
 
   const y = out ?? executor.allocate(operation, dtype, x.shape, false);
   const call = { operation, computation, x, y, moments, options };
-  if (executor.isSmall(x.size) && forwardHere(executor, call)) {
+  if (x.size > 0 && forwardAtOnce(executor, call)) {
     const turn = executor.turn(x.size);
     return turn === undefined ? y : turn.then(() => y);
   }
-  return drive(forwardSteps(executor, call)) as Output | Promise<Output>;
+  const steps =
+    computation.kind === "response" ? respond(executor, call, computation) : normalize(executor, call, computation);
+  return drive(steps) as Output | Promise<Output>;
 }
 
 /** A forward call, checked. */
@@ -53,60 +59,88 @@ interface ForwardCall {
   readonly computation: Computation;
   readonly x: Tensor;
   readonly y: Tensor;
-  readonly moments: SetMoments | undefined;
+  /** The whole batch's. */
+  readonly moments: SetMoments | null;
   readonly options: ForwardOptions;
 }
 
-/** Computes a call at once, if it is one phase. Returns whether it is. */
-function forwardHere(executor: Executor, { operation, computation, x, y, moments, options }: ForwardCall): boolean {
-  if (computation.kind !== "normalization" || moments !== undefined || x.size === 0) return false;
+/** Computes a small call at once, if it is one phase. Returns whether it is. */
+function forwardAtOnce(executor: Executor, { operation, computation, x, y, moments, options }: ForwardCall): boolean {
+  if (computation.kind !== "normalization" || computation.running !== null || moments !== null) return false;
+  if (executor.placer(x.size, [], false) !== "calling thread") return false;
   const { onMoments } = options;
-  const from = addressOf(x, executor.arena);
-  const to = addressOf(y, executor.arena);
-  if (from === undefined || to === undefined) return false;
-  const operands = operandsOf(CELLS[x.dtype], from, to);
-  const workspace = executor.workspace(operation, operands);
+  const { geometry, eps, centred } = computation;
+  const affine = isPlain(computation) ? null : computation;
+  const wanted = computation.update !== null || onMoments !== undefined;
   try {
-    const wanted = computation.update !== null || onMoments !== undefined;
-    const result = normalizeHere(computation, operands, wanted, workspace, executor);
-    if (result === null) return false;
-    if (result.moments !== undefined) tell(computation, result.moments, onMoments);
+    const plan = planForward(geometry, {
+      dtype: x.dtype,
+      eps,
+      centred,
+      affine: affine !== null,
+      statistics: "own",
+      wanted,
+    });
+    const pairs = runAtOnce(executor, operation, plan, x, y, affine, wanted);
+    if (pairs === null) return false;
+    if (wanted) tell(computation, unpackMoments(pairs, cellsPerSet(geometry)), onMoments);
     return true;
   } catch (error) {
     if (options.out === undefined) y.dispose();
     throw error;
-  } finally {
-    workspace.giveBack();
   }
 }
 
-function* forwardSteps(executor: Executor, call: ForwardCall): Steps<Tensor> {
-  const { operation, computation, x, y, moments, options } = call;
-  const cells = CELLS[x.dtype];
-  const operands = operandsOf(cells, pin(x, executor.arena), pin(y, executor.arena));
-  const workspace = executor.workspace(operation, operands);
-  try {
-    const start = executor.starter(operation, x.size, cells, workspace, options);
-    if (computation.kind === "response") {
-      if (x.size > 0) yield* respond(computation, operands, start);
-    } else {
-      const wanted = computation.update !== null || options.onMoments !== undefined;
-      const found =
-        x.size > 0
-          ? yield* normalize(computation, operands, moments, wanted, workspace, start)
-          : (moments ?? noMoments(computation));
-      if (found !== undefined) tell(computation, found, options.onMoments);
-    }
-    yield executor.turn(x.size);
-    return y;
-  } catch (error) {
-    if (options.out === undefined) y.dispose();
-    throw error;
-  } finally {
-    workspace.giveBack();
-    unpin(x);
-    unpin(y);
-  }
+function normalize(executor: Executor, call: ForwardCall, computation: Normalization): Steps<Tensor> {
+  const { operation, x, y, moments, options } = call;
+  const { geometry, eps, centred, weight, bias, running } = computation;
+  const statistics: StatisticsSource = running !== null ? "running" : moments !== null ? "moments" : "own";
+  // Only the tensor's own moments are found; those that came with the call are told as they came.
+  const wanted = statistics === "own" && (computation.update !== null || options.onMoments !== undefined);
+  const planOptions = { dtype: x.dtype, eps, centred, affine: !isPlain(computation), statistics, wanted };
+  const found = wanted ? emptyMoments(geometry, x.size > 0 ? cellsPerSet(geometry) : 0) : moments;
+  return runCall(executor, {
+    operation,
+    plan: planForward(geometry, planOptions),
+    planPart: (part) => planForward(geometry, planOptions, part),
+    x,
+    g: null,
+    y,
+    owned: options.out === undefined,
+    inputs: { ...NO_INPUTS, weight, bias, running, moments },
+    found: { moments: wanted ? (pairs, first) => unpackInto(found as SetMoments, first, pairs) : null },
+    watchers: options,
+    finish: () => {
+      if (found !== null) tell(computation, found, options.onMoments);
+      return y;
+    },
+  });
+}
+
+function respond(
+  executor: Executor,
+  { operation, x, y, options }: ForwardCall,
+  computation: Extract<Computation, { kind: "response" }>,
+): Steps<Tensor> {
+  const plan = planResponse(computation, x.dtype, false);
+  return runCall(executor, {
+    operation,
+    plan,
+    planPart: () => plan,
+    x,
+    g: null,
+    y,
+    owned: options.out === undefined,
+    inputs: NO_INPUTS,
+    found: {},
+    watchers: options,
+    finish: () => y,
+  });
+}
+
+/** Whether weight and bias would change no bit: ones and zeros, as a new layer has them. */
+function isPlain({ weight, bias }: Normalization): boolean {
+  return isFilledWith(weight, 1) && isFilledWith(bias, 0);
 }
 
 function tell({ update }: Normalization, found: SetMoments, onMoments: ForwardOptions["onMoments"]): void {
@@ -131,8 +165,7 @@ export function checkBatch(operation: string, computation: Computation, value: u
   throw new InvalidArgumentError(operation, "moments", expected, `those of ${moments.count}`);
 }
 
-/** Of a tensor without cells. Undefined where statistics are given, as `normalize` has it. */
-export function noMoments({ geometry, given }: Normalization): SetMoments | undefined {
-  if (given !== null) return undefined;
-  return { count: 0, mean: new Float64Array(setCount(geometry)), m2: new Float64Array(setCount(geometry)) };
+/** Room for the moments of every set, of `count` cells each. */
+export function emptyMoments(geometry: Geometry, count: number): SetMoments {
+  return { count, mean: new Float64Array(setCount(geometry)), m2: new Float64Array(setCount(geometry)) };
 }

@@ -1,23 +1,10 @@
 import { AbortedError, describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import type { Layer } from "../layers/layer.js";
-import type { SetMoments } from "../moments.js";
-import type { Phase } from "../protocol.js";
+import type { SetMoments } from "../merge/moments.js";
+import type { Progress } from "../run/call.js";
 import type { Dtype } from "../tensor/dtype.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
 import { checkTensor, type Tensor } from "../tensor/tensor.js";
-
-/** How far a call is. */
-export interface Progress {
-  /**
-   * What the workers are doing. Forward: moments and apply follow each other, normalize is both at once. Backward: after
-   * moments (if they are not given) accumulate, reduce and propagate follow each other, differentiate is all at once.
-   */
-  readonly phase: Exclude<Phase["kind"], "double">;
-  /** Slices done, of all phases of the call. */
-  readonly done: number;
-  /** Slices of all phases of the call. */
-  readonly total: number;
-}
 
 /** What every call takes. */
 export interface CallOptions {

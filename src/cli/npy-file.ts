@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { type FileHandle, open, realpath, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, sep } from "node:path";
-import { checkNpyFloat32, formatNpyHeader, type NpyHeader, readNpyHeader } from "../files/npy.js";
 import { FileFormatError, type NormPool, type Tensor } from "../index.js";
+import { checkNpyFloat32, formatNpyHeader, type NpyHeader, readNpyHeader } from "../storage/npy.js";
 
 const PIECE_BYTES = 8 << 20;
 

@@ -1,5 +1,5 @@
-import { checkNpyFloat32 } from "../files/npy.js";
 import { NormPool } from "../index.js";
+import { checkNpyFloat32 } from "../storage/npy.js";
 import type { LayerArguments, LayerCommand } from "./layers.js";
 import { inspectNpy, PendingNpy, readNpy } from "./npy-file.js";
 import { Bar, type Summary, spreadOf } from "./report.js";

@@ -1,7 +1,8 @@
 // Checks of constructor arguments and parameters, shared by all layers.
-import type { Parameter } from "../affine.js";
+
 import { describe, InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
 import type { Dtype } from "../tensor/dtype.js";
+import type { Parameter } from "../tensor/parameter.js";
 
 /** `given` over `defaults`. Throws InvalidArgumentError on anything but an object of the defaults' keys. */
 export function readOptions<T extends object>(operation: string, given: unknown, defaults: T, argument = "options"): T {

@@ -1,5 +1,5 @@
-import type { Parameter } from "../affine.js";
 import { describe, InvalidArgumentError } from "../errors.js";
+import type { Parameter } from "../tensor/parameter.js";
 import type { Shape } from "../tensor/shape.js";
 import { checkBoolean, readOptions } from "./arguments.js";
 import type { Computation, Layer, LayerCall } from "./layer.js";

@@ -1,6 +1,6 @@
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
-import { batchNormGeometry } from "../geometry.js";
-import type { SetMoments } from "../moments.js";
+import type { SetMoments } from "../merge/moments.js";
+import { batchNormGeometry } from "../plan/geometry.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { readOptions } from "./arguments.js";
 import { channelView, resolveAxis } from "./channel-axis.js";
@@ -53,7 +53,7 @@ abstract class BatchNorm extends ChannelNorm {
       eps: this.eps,
       centred: true,
       ...this.affine(c),
-      given: fromBatch ? null : running,
+      running: fromBatch ? null : running,
       merged,
       update: this.training && running !== null ? (moments) => this.#update(moments) : null,
     };
@@ -163,7 +163,7 @@ export class LazyBatchNorm3d extends BatchNorm {
  * place of a process group are two small merges, in an order that all parts agree on:
  *
  * ```ts
- * const parts = await Promise.all(xs.map((x) => pool.setMoments(layer, x)));
+ * const parts = await Promise.all(xs.map((x) => pool.momentsOf(layer, x)));
  * const moments = mergeMoments(parts);
  * for (const x of xs) ys.push(await pool.forward(layers.get(x), x, { moments })); // each part's own copy of the layer
  * ```

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "../errors.js";
-import type { ChannelView } from "../geometry.js";
+import type { ChannelView } from "../plan/geometry.js";
 import { product, type Shape } from "../tensor/shape.js";
 
 /** The dimension that `axis` names, counted from the start. Throws InvalidArgumentError. */

@@ -1,6 +1,6 @@
-import type { Parameter } from "../affine.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import type { Dtype } from "../tensor/dtype.js";
+import type { Parameter } from "../tensor/parameter.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import {
   checkBoolean,

@@ -1,6 +1,6 @@
-import type { Parameter } from "../affine.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
-import { groupNormGeometry } from "../geometry.js";
+import { groupNormGeometry } from "../plan/geometry.js";
+import type { Parameter } from "../tensor/parameter.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import {
   checkBoolean,
@@ -130,7 +130,7 @@ export class GroupNorm extends BaseLayer {
       centred: true,
       weight: checkParameter(this.name, "weight", this.weight, this.dtype, c),
       bias: checkParameter(this.name, "bias", this.bias, this.dtype, c),
-      given: null,
+      running: null,
       merged: false,
       update: null,
     };

@@ -1,6 +1,6 @@
 import { InvalidShapeError } from "../errors.js";
-import { instanceNormGeometry } from "../geometry.js";
-import type { SetMoments } from "../moments.js";
+import type { SetMoments } from "../merge/moments.js";
+import { instanceNormGeometry } from "../plan/geometry.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { readOptions } from "./arguments.js";
 import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
@@ -62,7 +62,7 @@ abstract class InstanceNorm extends ChannelNorm {
       eps: this.eps,
       centred: true,
       ...this.affine(c),
-      given: fromBatch ? null : running,
+      running: fromBatch ? null : running,
       merged: false,
       update: updates ? (moments) => this.#update(moments, n, momentum) : null,
     };

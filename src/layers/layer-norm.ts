@@ -1,5 +1,5 @@
-import type { Parameter } from "../affine.js";
-import { layerNormGeometry } from "../geometry.js";
+import { layerNormGeometry } from "../plan/geometry.js";
+import type { Parameter } from "../tensor/parameter.js";
 import { cellsOf, product, type Shape } from "../tensor/shape.js";
 import {
   checkBoolean,
@@ -95,7 +95,7 @@ export class LayerNorm extends BaseLayer {
       centred: true,
       weight: checkParameter(this.name, "weight", this.weight, this.dtype, cells),
       bias: checkParameter(this.name, "bias", this.bias, this.dtype, cells),
-      given: null,
+      running: null,
       merged: false,
       update: null,
     };

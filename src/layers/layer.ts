@@ -1,7 +1,9 @@
-import type { Parameter } from "../affine.js";
-import type { Geometry } from "../geometry.js";
-import type { SetMoments } from "../moments.js";
+import type { SetMoments } from "../merge/moments.js";
+import type { RunningStatistics } from "../merge/statistics.js";
+import type { Geometry } from "../plan/geometry.js";
+import type { ResponsePlanOptions } from "../plan/response.js";
 import type { Dtype } from "../tensor/dtype.js";
+import type { Parameter } from "../tensor/parameter.js";
 import type { Shape } from "../tensor/shape.js";
 
 /** What one call of a layer asks a pool to compute: y = (x - mean) / sqrt(variance + eps) * weight + bias. */
@@ -14,24 +16,17 @@ export interface Normalization {
   /** One entry per affine index, or null where there is none. */
   readonly weight: Parameter | null;
   readonly bias: Parameter | null;
-  /** Mean and variance by channel to use instead of the tensor's own. */
-  readonly given: { readonly mean: Parameter; readonly variance: Parameter } | null;
+  /** Running statistics, by channel, to use instead of the tensor's own. */
+  readonly running: RunningStatistics | null;
   /** Whether the moments of a whole batch may be used, of which the tensor is a part (SyncBatchNorm in training). */
   readonly merged: boolean;
   /** Takes the sets' moments into the layer's running statistics, once the output is complete. */
   readonly update: ((moments: SetMoments) => void) | null;
 }
 
-/** LocalResponseNorm of samples of `channels` rows of `space` cells; workers/kernels/response.ts has the formula. */
-export interface Response {
+/** LocalResponseNorm. */
+export interface Response extends ResponsePlanOptions {
   readonly kind: "response";
-  readonly samples: number;
-  readonly channels: number;
-  readonly space: number;
-  readonly size: number;
-  readonly alpha: number;
-  readonly beta: number;
-  readonly k: number;
 }
 
 export type Computation = Normalization | Response;

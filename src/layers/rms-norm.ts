@@ -1,5 +1,5 @@
-import type { Parameter } from "../affine.js";
-import { layerNormGeometry } from "../geometry.js";
+import { layerNormGeometry } from "../plan/geometry.js";
+import type { Parameter } from "../tensor/parameter.js";
 import { cellsOf, product, type Shape } from "../tensor/shape.js";
 import {
   checkBoolean,
@@ -83,7 +83,7 @@ export class RMSNorm extends BaseLayer {
       centred: false,
       weight: checkParameter(this.name, "weight", this.weight, this.dtype, cells),
       bias: null,
-      given: null,
+      running: null,
       merged: false,
       update: null,
     };

@@ -1,7 +1,7 @@
 import { UnsupportedDtypeError } from "../errors.js";
+import type { Dtype } from "../plan/cells.js";
 
-/** Element types that a tensor may have. */
-export type Dtype = keyof TypedArrays;
+export type { Dtype } from "../plan/cells.js";
 
 /**
  * A float16 tensor's array: a Float16Array where Node has it (24 and later), else the 16 bits of each number in a Uint16Array.
@@ -12,7 +12,7 @@ export type Float16Data = typeof globalThis extends { Float16Array: { prototype:
   : Uint16Array<SharedArrayBuffer>;
 
 /** The typed array that views a tensor's cells, by dtype. */
-export interface TypedArrays {
+export interface TypedArrays extends Record<Dtype, ArrayBufferView> {
   /** 4 bytes a cell. */
   float32: Float32Array<SharedArrayBuffer>;
   /** 8 bytes a cell; computed in float64 throughout. Layers for it have `dtype: "float64"`. */
@@ -32,8 +32,6 @@ export type OutputDtype<D extends Dtype> = D extends "uint8" ? "float32" : D;
 export type TensorSource = Float32Array | Float64Array | Uint16Array | Uint8Array | Uint8ClampedArray | Float16Data;
 
 interface DtypeTraits<D extends Dtype> {
-  /** Bytes of a cell. */
-  readonly bytes: number;
   /** The arrays that `pool.from` takes for this dtype. */
   readonly arrayNames: readonly string[];
   view(buffer: SharedArrayBuffer, byteOffset: number, length: number): TypedArrays[D];
@@ -46,27 +44,22 @@ const Float16: Float16Constructor = Reflect.get(globalThis, "Float16Array") ?? U
 
 export const DTYPES: { readonly [D in Dtype]: DtypeTraits<D> } = {
   float32: {
-    bytes: 4,
     arrayNames: ["Float32Array"],
     view: (buffer, byteOffset, length) => new Float32Array(buffer, byteOffset, length),
   },
   float64: {
-    bytes: 8,
     arrayNames: ["Float64Array"],
     view: (buffer, byteOffset, length) => new Float64Array(buffer, byteOffset, length),
   },
   float16: {
-    bytes: 2,
     arrayNames: ["Float16Array", "Uint16Array"],
     view: (buffer, byteOffset, length) => new Float16(buffer, byteOffset, length),
   },
   bfloat16: {
-    bytes: 2,
     arrayNames: ["Uint16Array"],
     view: (buffer, byteOffset, length) => new Uint16Array(buffer, byteOffset, length),
   },
   uint8: {
-    bytes: 1,
     arrayNames: ["Uint8Array", "Uint8ClampedArray", "Buffer"],
     view: (buffer, byteOffset, length) => new Uint8Array(buffer, byteOffset, length),
   },

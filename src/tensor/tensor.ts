@@ -1,27 +1,33 @@
 import { describe, InvalidArgumentError } from "../errors.js";
-import type { Storage } from "../protocol.js";
-import type { Arena, Region } from "./arena.js";
-import { DTYPES, type Dtype, type TypedArrays } from "./dtype.js";
+import { CELL_BYTES } from "../plan/cells.js";
+import type { Spec } from "../storage/spec.js";
+import type { Dtype, TypedArrays } from "./dtype.js";
 import { cellsOf, type Shape } from "./shape.js";
 
-/** A region of an arena, or shared memory of the caller's, that is nobody's to give back. */
-export type Home =
-  | { readonly kind: "region"; readonly arena: Arena; readonly region: Region }
-  | { readonly kind: "wrapped"; readonly data: TypedArrays[Dtype] };
+/** What holds a tensor's cells. */
+export interface Holding {
+  readonly spec: Spec;
+  /** The memory that the address of an arena's spec is in; null of others. */
+  readonly arena: object | null;
+  /** The cells, where there is memory to view. */
+  readonly data: TypedArrays[Dtype];
+  /** Gives back what is the pool's. Not called twice. */
+  release(): void;
+}
 
 /** What only modules of the pool may read or pin. */
-interface Place {
-  /** Held until it is given back: while a call works on it, nothing else may keep its buffer object alive. */
-  readonly home: Home;
-  /** Calls that use the region now. It is given back when the last one ends, even if disposed before. */
+interface Life {
+  /** Held until it is released: while a call works on it, nothing else may keep its buffer object alive. */
+  readonly holding: Holding;
+  /** Calls that use the cells now. They are released when the last one ends, even if the tensor is disposed before. */
   pins: number;
   disposed: boolean;
 }
 
-const places = new WeakMap<Tensor, Place>();
+const lives = new WeakMap<Tensor, Life>();
 
 /**
- * Cells of one dtype in shared memory: dtype + shape + storage. Made by `pool.tensor`, `pool.from` and `pool.forward` in the pool's own
+ * Cells of one dtype in shared memory: dtype + shape + where they are. Made by `pool.tensor`, `pool.from` and `pool.forward` in the pool's own
  * memory, by `pool.wrap` around the caller's.
  *
  * The pool's memory is given back by `dispose()` (or `using`), or some time after neither the tensor nor any view of it
@@ -36,13 +42,11 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   #data: TypedArrays[D] | undefined;
 
   /** @internal Use `pool.tensor`, `pool.from` or `pool.wrap`. */
-  constructor(home: Home, dtype: D, shape: Shape) {
+  constructor(holding: Holding, dtype: D, shape: Shape) {
     this.dtype = dtype;
     this.shape = shape;
-    const data =
-      home.kind === "wrapped" ? home.data : DTYPES[dtype].view(home.region.buffer, home.region.address, cellsOf(shape));
-    this.#data = data as TypedArrays[D];
-    places.set(this, { home, pins: 0, disposed: false });
+    this.#data = holding.data as TypedArrays[D];
+    lives.set(this, { holding, pins: 0, disposed: false });
   }
 
   /** Number of cells. */
@@ -66,11 +70,11 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * comes to lie there next: use none of them afterwards. Of `pool.wrap` the memory stays the caller's; only the tensor ends.
    */
   dispose(): void {
-    const place = placeOf(this);
-    if (place.disposed) return;
-    place.disposed = true;
+    const life = lifeOf(this);
+    if (life.disposed) return;
+    life.disposed = true;
     this.#data = undefined;
-    if (place.pins === 0) giveBack(place);
+    if (life.pins === 0) life.holding.release();
   }
 
   /** `using x = pool.tensor(...)` disposes of x at the end of its scope. */
@@ -82,14 +86,14 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
 /** The value if it is a tensor that is alive, wherever its cells are. Throws InvalidArgumentError. */
 export function checkTensor(operation: string, argument: string, value: unknown): Tensor {
   if (!(value instanceof Tensor)) throw new InvalidArgumentError(operation, argument, "a tensor", describe(value));
-  if (placeOf(value).disposed) throw new InvalidArgumentError(operation, argument, "a live tensor", "a disposed one");
+  if (lifeOf(value).disposed) throw new InvalidArgumentError(operation, argument, "a live tensor", "a disposed one");
   return value;
 }
 
 /** Throws InvalidArgumentError where `out` has some bytes of `tensor`, but not all in the same places: cells would be read too late. */
 export function checkApart(operation: string, argument: string, out: Tensor, tensor: Tensor): void {
   // Regions of arenas are one tensor's each.
-  if (placeOf(out).home.kind === "region" && placeOf(tensor).home.kind === "region") return;
+  if (lifeOf(out).holding.arena !== null && lifeOf(tensor).holding.arena !== null) return;
   const a = stretchOf(out);
   const b = stretchOf(tensor);
   if (a.buffer !== b.buffer || a.end <= b.start || b.end <= a.start) return;
@@ -97,42 +101,31 @@ export function checkApart(operation: string, argument: string, out: Tensor, ten
   throw new InvalidArgumentError(operation, argument, "exactly an input's memory, or none of it", "an overlap");
 }
 
-/** The cells' address in `arena`, for as long as nothing else runs; undefined where they are elsewhere. */
-export function addressOf(tensor: Tensor, arena: Arena): number | undefined {
-  const { home } = placeOf(tensor);
-  return home.kind === "region" && home.arena === arena ? home.region.address : undefined;
-}
-
-/** Keeps the cells for a call in `arena`, whatever the caller does with the tensor meanwhile. Returns where they are. */
-export function pin(tensor: Tensor, arena: Arena): Storage {
-  const place = placeOf(tensor);
-  place.pins++;
-  const address = addressOf(tensor, arena);
-  if (address !== undefined) return address;
+/** Where the cells are for a call in `arena`: another pool's address is no address there, but its shared memory is. */
+export function specFor(tensor: Tensor, arena: object): Spec {
+  const { spec, arena: own } = lifeOf(tensor).holding;
+  if (own === null || own === arena) return spec;
   const { buffer, start } = stretchOf(tensor);
   return { kind: "shared", buffer, byteOffset: start };
 }
 
-export function unpin(tensor: Tensor): void {
-  const place = placeOf(tensor);
-  place.pins--;
-  if (place.pins === 0 && place.disposed) giveBack(place);
+/** Keeps the cells for a call, whatever the caller does with the tensor meanwhile. */
+export function pin(tensor: Tensor): void {
+  lifeOf(tensor).pins++;
 }
 
-function giveBack({ home }: Place): void {
-  if (home.kind === "region") home.arena.free(home.region);
+export function unpin(tensor: Tensor): void {
+  const life = lifeOf(tensor);
+  life.pins--;
+  if (life.pins === 0 && life.disposed) life.holding.release();
 }
 
 /** The bytes of a buffer that cells are. */
 function stretchOf(tensor: Tensor) {
-  const { home } = placeOf(tensor);
-  const { buffer, start } =
-    home.kind === "wrapped"
-      ? { buffer: home.data.buffer as SharedArrayBuffer, start: home.data.byteOffset }
-      : { buffer: home.region.buffer, start: home.region.address };
-  return { buffer, start, end: start + tensor.size * DTYPES[tensor.dtype].bytes };
+  const { buffer, byteOffset: start } = lifeOf(tensor).holding.data;
+  return { buffer, start, end: start + tensor.size * CELL_BYTES[tensor.dtype] };
 }
 
-function placeOf(tensor: Tensor): Place {
-  return places.get(tensor) as Place;
+function lifeOf(tensor: Tensor): Life {
+  return lives.get(tensor) as Life;
 }

@@ -2,14 +2,9 @@
 // y is within half an ulp of the true result for the mean and deviation used, with any weight and bias.
 //
 // Each function has the fused form of normalize.ts beside it; both write the same operations, so the same bits.
-import { finished, inputAt, isHalf, loaded, outputAt, target } from "./cells";
-import { SEGMENT } from "./constants";
-import { applyHalves } from "./halves";
 import {
   bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
 } from "./lanes";
-
-const ROW: usize = 24; // bytes of a table row: mean, scale, shift as float64
 
 @inline
 export function applied(cells: v128, mean: v128, scale: v128, shift: v128): v128 {
@@ -164,72 +159,4 @@ export function applyRun<A>(x: usize, y: usize, n: usize, mean: f64, scale: f64,
 export function applyCells<A>(x: usize, y: usize, n: usize, mean: f64, rstd: f64, weight: usize, bias: usize): void {
   if (sizeof<A>() == 8) applyF64Cells(x, y, n, mean, rstd, weight, bias);
   else applyF32Cells(x, y, n, mean, rstd, weight, bias);
-}
-
-@inline
-function applyRuns<A>(
-  x: usize, y: usize, first: usize, count: usize, length: usize, period: usize, rows: usize, table: usize,
-): void {
-  const perRun = (length + SEGMENT - 1) / SEGMENT;
-  for (let unit = first; unit < first + count; unit++) {
-    const run = unit / perRun, start = (unit % perRun) * SEGMENT;
-    const row = table + ((run / (period * rows)) * period + (run % period)) * ROW;
-    const n = min(SEGMENT, length - start), at = run * length + start;
-    if (isHalf()) {
-      applyHalves(inputAt(x, at), outputAt(y, at), n, load<f64>(row), load<f64>(row, 8), load<f64>(row, 16));
-      continue;
-    }
-    const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
-    applyRun<A>(cells, results, n, load<f64>(row), load<f64>(row, 8), load<f64>(row, 16));
-    finished(results, to, n);
-  }
-}
-
-/**
- * Phase `apply`, layout `runs`: segments [first, first + count) in memory order of runs of `length` cells, `period` runs a row and
- * `rows` rows a sample. Run p of a row of sample s takes row s * period + p of the table. One read, one write.
- */
-export function applyF32Runs(
-  x: usize, y: usize, first: usize, count: usize, length: usize, period: usize, rows: usize, table: usize,
-): void {
-  applyRuns<f32>(x, y, first, count, length, period, rows, table);
-}
-
-/** As applyF32Runs, of float64 cells. */
-export function applyF64Runs(
-  x: usize, y: usize, first: usize, count: usize, length: usize, period: usize, rows: usize, table: usize,
-): void {
-  applyRuns<f64>(x, y, first, count, length, period, rows, table);
-}
-
-@inline
-function applySetCells<A>(
-  x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, table: usize, weight: usize, bias: usize,
-): void {
-  const perSet = (length + SEGMENT - 1) / SEGMENT;
-  for (let unit = first; unit < first + count; unit++) {
-    const set = unit / perSet, start = (unit % perSet) * SEGMENT;
-    const row = table + set * ROW, affine = ((set % groups) * length + start) << 3;
-    const n = min(SEGMENT, length - start), at = set * length + start;
-    const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
-    applyCells<A>(cells, results, n, load<f64>(row), load<f64>(row, 8), weight + affine, bias + affine);
-    finished(results, to, n);
-  }
-}
-
-/**
- * Phase `apply`, layout `cells`: segments [first, first + count) in memory order of sets of `length` cells; set s takes row s of
- * the table as mean and rstd, and the weights of group s % groups. One read, one write.
- */
-export function applyF32SetCells(
-  x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, table: usize, weight: usize, bias: usize,
-): void {
-  applySetCells<f32>(x, y, first, count, length, groups, table, weight, bias);
-}
-
-/** As applyF32SetCells, of float64 cells. */
-export function applyF64SetCells(
-  x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, table: usize, weight: usize, bias: usize,
-): void {
-  applySetCells<f64>(x, y, first, count, length, groups, table, weight, bias);
 }

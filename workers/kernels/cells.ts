@@ -3,15 +3,8 @@
 // float32 and float64 cells are computed on where they lie. float16, bfloat16 and uint8 are staged: a segment at most is converted
 // to float32 in this thread's stage, computed on there, and converted back (uint8 gives float32 results, which need no way back).
 // The stage is as large as two segments, so it stays in a core's cache, and no copy of the tensor is ever made.
-import { SEGMENT } from "./constants";
+import { BFLOAT16, FLOAT16, FLOAT32, FLOAT64, SEGMENT, UINT8 } from "./constants";
 import { pinU32 } from "./lanes";
-
-// CELLS of src/protocol.ts.
-export const FLOAT32: i32 = 0;
-export const FLOAT64: i32 = 1;
-export const FLOAT16: i32 = 2;
-export const BFLOAT16: i32 = 3;
-export const UINT8: i32 = 4;
 
 export let stored: i32 = 0;
 let stage: usize = 0;

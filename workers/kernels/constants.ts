@@ -1,7 +1,23 @@
 // Numbers that decide the bits: which cells are summed together, and how.
 
-/** Cells of a segment: SEGMENT_CELLS of src/protocol.ts. */
+// Those up to UINT8 the calling side has too: they are exported, and a test holds them equal.
+
+/** Cells of a segment. */
 export const SEGMENT: usize = 16384;
+/** Numbers of a table row, in float64: mean, scale, shift; and mean, a, b, c. */
+export const APPLY_FIELDS: usize = 3;
+export const PROPAGATE_FIELDS: usize = 4;
+/** Float64 numbers that the stage has for each column of a tile. */
+export const COLUMN_NUMBERS: usize = 4;
+/** Up to so many deviations from 0 a mean is folded into the shift of a gradient. */
+export const NEAR: f64 = 65536;
+/** How cells are stored. */
+export const FLOAT32: i32 = 0;
+export const FLOAT64: i32 = 1;
+export const FLOAT16: i32 = 2;
+export const BFLOAT16: i32 = 3;
+export const UINT8: i32 = 4;
+
 /** Cells that float32 lanes sum before the sum is widened: 16 vectors of 4. */
 export const BLOCK: usize = 64;
 /** Shorter segments are summed exactly: few blocks do not average their errors out. */

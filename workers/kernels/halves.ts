@@ -5,12 +5,12 @@
 // float16 is computed on as float32 of the same bits, 13 further left: that is the number times 2^-112. Linear arithmetic does
 // not mind, subnormals of the one are subnormals of the other, and only squares need the factor back.
 import { applyCells, applyRun } from "./apply";
-import { beside, FLOAT16, finished, inputAt, loaded, outputAt, stored, target } from "./cells";
-import { BLOCK, BLOCKS_FROM, SEGMENT } from "./constants";
+import { beside, finished, inputAt, loaded, outputAt, stored, target } from "./cells";
+import { BLOCK, BLOCKS_FROM, FLOAT16, SEGMENT } from "./constants";
 import { pinF32, pinU32, sumLanes, widen } from "./lanes";
 import {
   finish, m2, mean, momentsF32Segment, pivotF32, setCentred, setSums, squaresOfFour, sumOfFour, sumsF32Exact, squares, wellConditioned,
-} from "./moments";
+} from "./segment-moments";
 
 // In this file a type parameter H says how a cell is stored: u16 is float16, i16 is bfloat16.
 

@@ -6,7 +6,7 @@
 //
 // Functions of a type parameter A are compiled for float32 and for float64 cells. Both are computed on as float64 pairs.
 
-/** Address of this thread's scratch: SCRATCH_BYTES in the protocol, 16-byte aligned, never shared. */
+/** Address of this thread's scratch: SCRATCH_BYTES of workers/scratch.ts, 16-byte aligned, never shared. */
 let scratch: usize = 0;
 
 export function setScratch(address: usize): void {

@@ -1,7 +1,7 @@
-// Moments of a set of several segments, merged in order by Chan's rule: the same operations in the same order as src/moments.ts.
+// Moments of a set of several segments, merged in order by Chan's rule: the same operations in the same order as src/merge/moments.ts.
 import { inputAt, loaded } from "./cells";
 import { SEGMENT } from "./constants";
-import { m2, mean, momentsSegment, setMoments } from "./moments";
+import { m2, mean, momentsSegment, setMoments } from "./segment-moments";
 
 /** Moments gathered so far over several segments, merged in order. */
 let mergedCount: f64 = 0;

@@ -4,7 +4,7 @@
 import { inputAt, loadedRows, staged } from "./cells";
 import { PIVOT_ROWS, SWEEP, SWEPT_FROM } from "./constants";
 import { bytesOf, loadCell, pair0 } from "./lanes";
-import { betterPivot, finish, isSpread, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour, wellConditioned } from "./moments";
+import { betterPivot, finish, isSpread, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour, wellConditioned } from "./segment-moments";
 import { putMoments } from "./moments-phase";
 
 /** What M2 never is: the column has to be done again. */

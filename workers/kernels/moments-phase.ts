@@ -4,7 +4,7 @@ import { LONG_RUN, SEGMENT } from "./constants";
 import { momentsOfHalves } from "./halves";
 import { bytesOf, loadCell } from "./lanes";
 import { endMerge, mergeSegment, startMerge } from "./merge";
-import { addExact, betterPivot, finish, m2, mean, momentsSegment, pivotFrom, setCentred, setSums } from "./moments";
+import { addExact, betterPivot, finish, m2, mean, momentsSegment, pivotFrom, setCentred, setSums } from "./segment-moments";
 
 @inline
 export function putMoments(partials: usize, segment: usize): void {
@@ -13,7 +13,7 @@ export function putMoments(partials: usize, segment: usize): void {
 }
 
 @inline
-function momentsSets<A>(x: usize, partials: usize, first: usize, count: usize, length: usize, centred: bool): void {
+function momentsStretches<A>(x: usize, partials: usize, first: usize, count: usize, length: usize, centred: bool): void {
   setCentred(centred);
   const perSet = (length + SEGMENT - 1) / SEGMENT;
   for (let unit = first; unit < first + count; unit++) {
@@ -30,17 +30,17 @@ function momentsSets<A>(x: usize, partials: usize, first: usize, count: usize, l
  * Phase `moments`, layout `sets`: segments [first, first + count) in memory order of stretches of `length` consecutive cells.
  * Writes {mean, M2} as two float64 at partials + 16 * segment; not centred, mean is 0. One read.
  */
-export function momentsF32Sets(
+export function momentsF32Stretches(
   x: usize, partials: usize, first: usize, count: usize, length: usize, centred: bool,
 ): void {
-  momentsSets<f32>(x, partials, first, count, length, centred);
+  momentsStretches<f32>(x, partials, first, count, length, centred);
 }
 
-/** As momentsF32Sets, of float64 cells. */
-export function momentsF64Sets(
+/** As momentsF32Stretches, of float64 cells. */
+export function momentsF64Stretches(
   x: usize, partials: usize, first: usize, count: usize, length: usize, centred: bool,
 ): void {
-  momentsSets<f64>(x, partials, first, count, length, centred);
+  momentsStretches<f64>(x, partials, first, count, length, centred);
 }
 
 /** Sums of `runs` runs of `length` cells, `step` bytes apart. */

@@ -1,95 +1,13 @@
-// Phase `normalize`: moments and apply of sets of consecutive cells, each set read from memory once.
-//
-// A core hides the latency of memory only behind work that is close by. So the moments of set s + 1 are summed in the loop
-// that applies set s: loads that miss (s + 1) and stores that miss (s) overlap, and s itself is read from the cache.
-import {
-  applyCells, applyEight, applyEightCells, applyEightLine, applyEightPlain, applyF32Cells, applyF32Run, applyRun, isLine,
-} from "./apply";
-import { BFLOAT16, FLOAT16, finished, inputAt, loaded, outputAt, staged, stored, target } from "./cells";
-import { BLOCK, BLOCKS_FROM, SEGMENT } from "./constants";
+// Phase `normalize`: moments and apply of sets of consecutive cells, each set read from memory once (fuse.ts).
+import { applyCells, applyF32Cells, applyF32Run, applyRun, isLine } from "./apply";
+import { finished, inputAt, loaded, outputAt, staged, stored, target } from "./cells";
+import { BFLOAT16, BLOCKS_FROM, FLOAT16, SEGMENT } from "./constants";
+import { fuseF32Cells, fuseF32Line, fuseF32Plain, fuseF32Run, fuseF64Cells, fuseF64Plain, fuseF64Run } from "./fuse";
 import { normalizeHalves, takesHalves } from "./halves";
-import { bytesOf, pinF32, pinF64, sumLanes, widen } from "./lanes";
+import { bytesOf } from "./lanes";
 import { endMerge, mergeSegment, momentsSet, startMerge } from "./merge";
-import { addTailF64, finishBlocks, finishF64, m2, mean, momentsSegment, pivotF32, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour } from "./moments";
+import { m2, mean, momentsSegment, setCentred } from "./segment-moments";
 
-// What fuse<AFFINE> applies: y = (x - mean) * scale, that + shift, the same as x * scale + offset, or weight and bias of each cell with
-// `scale` as rstd.
-type Plain = u8;
-type Shifted = u16;
-type Cells = u32;
-type Line = u64;
-
-/** One segment applied while the segment of the same length at `next` is summed by blocks, as momentsF32Segment does it. */
-@inline
-function fuse<AFFINE>(
-  x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize,
-): void {
-  const start = next;
-  const pivot = pivotF32(next);
-  const offset = sizeof<AFFINE>() == sizeof<Line>() ? shift - center * scale : shift;
-  const m = pinF64(center, 0), a = pinF64(scale, 1), b = pinF64(offset, 2), p = pinF32(pivot, 3);
-  let total = f64x2.splat(0), totalSquares = f64x2.splat(0), totalQuads = f64x2.splat(0);
-  for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
-    let s = f32x4.splat(0), q = s;
-    for (const stop = x + (BLOCK << 2); x < stop; x += 64, y += 64, next += 64) {
-      const c = f32x4.sub(v128.load(next), p);
-      const d = f32x4.sub(v128.load(next, 16), p);
-      const e = f32x4.sub(v128.load(next, 32), p);
-      const f = f32x4.sub(v128.load(next, 48), p);
-      s = f32x4.add(s, sumOfFour(c, d, e, f));
-      q = f32x4.add(q, squaresOfFour(c, d, e, f));
-      if (sizeof<AFFINE>() == sizeof<Cells>()) {
-        applyEightCells<f32>(x, y, m, a, weight, bias);
-        applyEightCells<f32>(x + 32, y + 32, m, a, weight + 64, bias + 64);
-        weight += 128;
-        bias += 128;
-      } else if (sizeof<AFFINE>() == sizeof<Plain>()) {
-        applyEightPlain<f32>(x, y, m, a);
-        applyEightPlain<f32>(x + 32, y + 32, m, a);
-      } else if (sizeof<AFFINE>() == sizeof<Line>()) {
-        applyEightLine<f32>(x, y, a, b);
-        applyEightLine<f32>(x + 32, y + 32, a, b);
-      } else {
-        applyEight<f32>(x, y, m, a, b);
-        applyEight<f32>(x + 32, y + 32, m, a, b);
-      }
-    }
-    total = f64x2.add(total, widen(s));
-    const wide = widen(q);
-    totalSquares = f64x2.add(totalSquares, wide);
-    totalQuads = f64x2.add(totalQuads, f64x2.mul(wide, wide));
-  }
-  const tail = n & (BLOCK - 1);
-  if (tail) {
-    if (sizeof<AFFINE>() == sizeof<Cells>()) applyF32Cells(x, y, tail, center, scale, weight, bias);
-    else applyF32Run(x, y, tail, center, scale, shift);
-  }
-  finishBlocks(start, n, pivot, sumLanes(total), sumLanes(totalSquares), sumLanes(totalQuads));
-}
-
-/** fuse with one scale and no shift. Two reads (x from cache), one write. BLOCKS_FROM <= n <= SEGMENT. */
-export function fuseF32Plain(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64): void {
-  fuse<Plain>(x, y, next, n, center, scale, 0, 0, 0);
-}
-
-/** fuse with one scale and shift. Two reads (x from cache), one write. BLOCKS_FROM <= n <= SEGMENT. */
-export function fuseF32Run(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64): void {
-  fuse<Shifted>(x, y, next, n, center, scale, shift, 0, 0);
-}
-
-/** fuseF32Run where isLine. */
-export function fuseF32Line(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64): void {
-  fuse<Line>(x, y, next, n, center, scale, shift, 0, 0);
-}
-
-/** fuse with a weight and bias per cell. As above. */
-export function fuseF32Cells(
-  x: usize, y: usize, next: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize,
-): void {
-  fuse<Cells>(x, y, next, n, center, rstd, 0, weight, bias);
-}
-
-/** Cells [start, start + n) of a set that are at `cells`, applied to `results`: with a weight a run of `run` cells, or none. */
 @inline
 function applyPart<A>(
   cells: usize, results: usize, start: usize, n: usize, run: usize, center: f64, rstd: f64, weight: usize, bias: usize,
@@ -140,60 +58,7 @@ function normalizeSets<A>(
 }
 
 /** As fuse, of float64 cells, whose sums are exact ones. n <= SEGMENT. */
-@inline
-function fuseExact<AFFINE>(
-  x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize,
-): void {
-  const start = next;
-  const pivot = pivotFrom(load<f64>(next));
-  const m = pinF64(center, 0), a = pinF64(scale, 1), b = pinF64(shift, 2), p = pinF64(pivot, 3);
-  let s0 = f64x2.splat(0), s1 = s0, s2 = s0, s3 = s0;
-  let q0 = s0, q1 = s0, q2 = s0, q3 = s0;
-  for (const stop = x + ((n & ~7) << 3); x < stop; x += 64, y += 64, next += 64) {
-    const c = f64x2.sub(v128.load(next), p);
-    const d = f64x2.sub(v128.load(next, 16), p);
-    const e = f64x2.sub(v128.load(next, 32), p);
-    const f = f64x2.sub(v128.load(next, 48), p);
-    s0 = f64x2.add(s0, c);
-    s1 = f64x2.add(s1, d);
-    s2 = f64x2.add(s2, e);
-    s3 = f64x2.add(s3, f);
-    q0 = f64x2.add(q0, f64x2.mul(c, c));
-    q1 = f64x2.add(q1, f64x2.mul(d, d));
-    q2 = f64x2.add(q2, f64x2.mul(e, e));
-    q3 = f64x2.add(q3, f64x2.mul(f, f));
-    if (sizeof<AFFINE>() == sizeof<Cells>()) {
-      applyEightCells<f64>(x, y, m, a, weight, bias);
-      weight += 64;
-      bias += 64;
-    } else if (sizeof<AFFINE>() == sizeof<Plain>()) applyEightPlain<f64>(x, y, m, a);
-    else applyEight<f64>(x, y, m, a, b);
-  }
-  const tail = n & 7;
-  if (tail) {
-    if (sizeof<AFFINE>() == sizeof<Cells>()) applyCells<f64>(x, y, tail, center, scale, weight, bias);
-    else applyRun<f64>(x, y, tail, center, scale, shift);
-  }
-  setSums(sumLanes(f64x2.add(f64x2.add(s0, s1), f64x2.add(s2, s3))), sumLanes(f64x2.add(f64x2.add(q0, q1), f64x2.add(q2, q3))));
-  addTailF64(next, tail, pivot);
-  finishF64(start, n, pivot);
-}
 
-export function fuseF64Plain(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64): void {
-  fuseExact<Plain>(x, y, next, n, center, scale, 0, 0, 0);
-}
-
-export function fuseF64Run(x: usize, y: usize, next: usize, n: usize, center: f64, scale: f64, shift: f64): void {
-  fuseExact<Shifted>(x, y, next, n, center, scale, shift, 0, 0);
-}
-
-export function fuseF64Cells(
-  x: usize, y: usize, next: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize,
-): void {
-  fuseExact<Cells>(x, y, next, n, center, rstd, 0, weight, bias);
-}
-
-/** As normalizeF32Sets, of float64 cells. */
 export function normalizeF64Sets(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
   weight: usize, bias: usize, eps: f64, moments: usize, centred: bool,
@@ -299,16 +164,5 @@ export function normalizeF32Sets(
       }
     }
     if (set + 1 < end) momentsSet<f32>(x + bytes, length);
-  }
-}
-
-/** y = 2x: the least that any normalisation must move. The bench's ruler. One read, one write; y may be x. n a multiple of 16. */
-export function doubleF32Run(x: usize, y: usize, n: usize): void {
-  const two = f32x4.splat(2);
-  for (const end = x + (n << 2); x < end; x += 64, y += 64) {
-    v128.store(y, f32x4.mul(v128.load(x), two));
-    v128.store(y, f32x4.mul(v128.load(x, 16), two), 16);
-    v128.store(y, f32x4.mul(v128.load(x, 32), two), 32);
-    v128.store(y, f32x4.mul(v128.load(x, 48), two), 48);
   }
 }

@@ -2,18 +2,18 @@
 // sets of consecutive cells at once, each set read from memory once.
 import { applyRun } from "./apply";
 import { finished, inputAt, loaded, loadedBeside, outputAt, staged, target } from "./cells";
-import { SEGMENT } from "./constants";
+import { PROPAGATE_FIELDS, SEGMENT } from "./constants";
 import { addSums, gradients, products, startSums } from "./gradient";
 import { bytesOf, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./merge";
-import { m2, mean, setCentred } from "./moments";
+import { m2, mean, setCentred } from "./segment-moments";
 import { isNear, propagateCells, propagateRun, propagateSinking } from "./propagate";
 
-const ROW: usize = 32; // bytes of a table row: mean, a, b, c as float64
+const ROW: usize = PROPAGATE_FIELDS << 3; // bytes of a table row
 
-/** Layout `runs`: as applyF32Runs, with {mean, a, b, c} as table row. Two reads, one write; y may be x or g. */
+/** Layout `runs`: as applyF32Stretches, with {mean, a, b, c} as table row. Two reads, one write; y may be x or g. */
 @inline
-function propagateRuns<A>(
+function propagateStretches<A>(
   x: usize, g: usize, y: usize, first: usize, count: usize, length: usize, period: usize, rows: usize, table: usize,
 ): void {
   const perRun = (length + SEGMENT - 1) / SEGMENT;
@@ -55,7 +55,7 @@ function propagateColumns<A>(
 ): void {
   const bytes = width << 3;
   for (let row = first; row < first + count; row++) {
-    const means = table + (row / rows) * 4 * bytes;
+    const means = table + (row / rows) * PROPAGATE_FIELDS * bytes;
     for (let start: usize = 0; start < width; start += SEGMENT) {
       const n = min(SEGMENT, width - start), at = row * width + start, to = outputAt(y, at);
       const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n), results = target(to, cells);
@@ -173,16 +173,16 @@ function differentiate<A>(
   }
 }
 
-export function propagateF32Runs(
+export function propagateF32Stretches(
   x: usize, g: usize, y: usize, first: usize, count: usize, length: usize, period: usize, rows: usize, table: usize,
 ): void {
-  propagateRuns<f32>(x, g, y, first, count, length, period, rows, table);
+  propagateStretches<f32>(x, g, y, first, count, length, period, rows, table);
 }
 
-export function propagateF64Runs(
+export function propagateF64Stretches(
   x: usize, g: usize, y: usize, first: usize, count: usize, length: usize, period: usize, rows: usize, table: usize,
 ): void {
-  propagateRuns<f64>(x, g, y, first, count, length, period, rows, table);
+  propagateStretches<f64>(x, g, y, first, count, length, period, rows, table);
 }
 
 export function propagateF32SetCells(

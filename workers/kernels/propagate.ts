@@ -1,5 +1,6 @@
 // The gradients of the input, cell by cell, and beside them those of weights and biases that each cell has its own of. gradient.ts has the
 // formulas and the sums. Float64 from the cells on, with one rounding at the end.
+import { NEAR } from "./constants";
 import { Unweighted, Weighted, weighed } from "./gradient";
 import { bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell } from "./lanes";
 
@@ -43,7 +44,7 @@ export function propagateF32Run(x: usize, g: usize, y: usize, n: usize, mean: f6
  */
 @inline
 export function isNear(mean: f64, rstd: f64, offset: f64): bool {
-  return Math.abs(mean * rstd) < 65536 && offset - offset == 0;
+  return Math.abs(mean * rstd) < NEAR && offset - offset == 0;
 }
 
 /** y = g * a + x * b + offset over n cells. As propagateF32Run. */

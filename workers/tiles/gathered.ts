@@ -1,11 +1,6 @@
 // Tiles of phases whose units are rows that lie apart: they are gathered, and results of `response` scattered.
-import {
-  type AccumulatePhase,
-  COLUMN_TILE,
-  type MomentsPhase,
-  type ReducePhase,
-  type ResponsePhase,
-} from "../../src/protocol.js";
+import { blocksOf, COLUMN_TILE, columnTilesOf } from "../../src/plan/grid.js";
+import type { AccumulatePhase, MomentsPhase, ReducePhase, ResponsePhase } from "../../src/plan/phase.js";
 import { consecutive, PAIR_BYTES, type Tile } from "./tile.js";
 
 type BlockPhase = Extract<MomentsPhase | ReducePhase, { layout: "runs" }>;
@@ -21,7 +16,7 @@ export function* blockTiles(
   const { length, rows, perSegment } = phase;
   const perSet = phase.kind === "reduce" ? phase.perSet : 1;
   const stride = period * length;
-  const blocks = Math.ceil(rows / perSegment);
+  const blocks = blocksOf(rows, perSegment);
   for (let at = unit; at < end; ) {
     const column = at % period;
     const block = Math.floor(at / period);
@@ -76,8 +71,8 @@ type ColumnsPhase = Extract<MomentsPhase | ReducePhase, { layout: "columns" }>;
 /** Blocks of rows by columns: whole samples or blocks where a tile of columns is all of them, else some columns of a block. */
 export function* columnTiles(phase: ColumnsPhase, unit: number, end: number, room: number): Generator<Tile> {
   const { rows, width, perSegment } = phase;
-  const tiles = Math.ceil(width / COLUMN_TILE);
-  const blocks = Math.ceil(rows / perSegment);
+  const tiles = columnTilesOf(width);
+  const blocks = blocksOf(rows, perSegment);
   for (let at = unit; at < end; ) {
     const block = Math.floor(at / tiles);
     const sample = Math.floor(block / blocks);
@@ -86,7 +81,7 @@ export function* columnTiles(phase: ColumnsPhase, unit: number, end: number, roo
     const start = (sample * rows + row) * width;
     const ahead = (column: number) => ({
       partials: (block * width + column) * PAIR_BYTES,
-      table: (sample * width + column) * 8,
+      means: (sample * width + column) * 8,
     });
     const fitting = Math.floor(room / (Math.min(perSegment, rows) * width));
     if (tiles === 1 && fitting > 0) {
@@ -120,9 +115,9 @@ export function* columnTiles(phase: ColumnsPhase, unit: number, end: number, roo
 }
 
 export function* accumulateTiles(phase: AccumulatePhase, unit: number, end: number, room: number): Generator<Tile> {
-  const { samples, perBlock, length, groups, pitch } = phase;
+  const { samples, perBlock, length, groups } = phase;
   const cells = length * groups;
-  const tiles = Math.ceil(cells / COLUMN_TILE);
+  const tiles = columnTilesOf(cells);
   for (let at = unit; at < end; at++) {
     const column = at % tiles;
     const block = Math.floor(at / tiles);
@@ -132,16 +127,17 @@ export function* accumulateTiles(phase: AccumulatePhase, unit: number, end: numb
     const step = Math.floor(room / width);
     for (let sample = block * perBlock; sample < last; sample += step) {
       const rows = Math.min(step, last - sample);
-      const continues = sample > block * perBlock;
       yield {
-        at: sample * pitch + start,
+        at: sample * cells + start,
         rows,
         width,
-        stride: pitch,
-        phase: { ...phase, samples: rows, perBlock: rows, pitch: width, continues },
+        stride: cells,
+        phase: { ...phase, samples: rows, perBlock: rows },
         first: column,
         count: 1,
         before: start,
+        continues: sample > block * perBlock,
+        pitch: width,
         ahead: { statistics: sample * groups * PAIR_BYTES, partials: block * cells * PAIR_BYTES },
       };
     }

@@ -1,11 +1,12 @@
 // Tiles of phases whose units follow each other in memory: segments of stretches of consecutive cells, and rows.
+import { partsOf, SEGMENT_CELLS } from "../../src/plan/grid.js";
 import {
   type ApplyPhase,
   type MomentsPhase,
   type PropagatePhase,
   type ReducePhase,
-  SEGMENT_CELLS,
-} from "../../src/protocol.js";
+  TABLE_FIELDS,
+} from "../../src/plan/phase.js";
 import { consecutive, PAIR_BYTES, type Tile } from "./tile.js";
 
 /** Segments of stretches of `length` cells: some of one stretch, or stretches of one segment each. */
@@ -28,7 +29,7 @@ function* stretchTiles(
   end: number,
   room: number,
 ): Generator<Stretches> {
-  const parts = Math.ceil(length / SEGMENT_CELLS);
+  const parts = partsOf(length);
   if (parts > 1) {
     for (let at = unit; at < end; ) {
       const part = at % parts;
@@ -48,9 +49,9 @@ function* stretchTiles(
   }
 }
 
-type SetsPhase = Extract<MomentsPhase, { layout: "sets" }>;
+type MomentsOfStretches = Extract<MomentsPhase, { layout: "stretches" }>;
 
-export function* momentsTiles(phase: SetsPhase, first: number, end: number, room: number): Generator<Tile> {
+export function* momentsTiles(phase: MomentsOfStretches, first: number, end: number, room: number): Generator<Tile> {
   for (const { unit, stretch, start, count, cells, whole } of stretchTiles(phase.length, 1, first, end, room)) {
     yield {
       ...consecutive(stretch * phase.length + start, cells),
@@ -63,13 +64,13 @@ export function* momentsTiles(phase: SetsPhase, first: number, end: number, room
   }
 }
 
-/** Runs of which each looks something up, `period` a row, `rows` rows a sample. */
+/** Stretches of which each looks something up, `period` a row, `rows` rows a sample. */
 interface Lookup {
   readonly period: number;
   readonly rows: number;
 }
 
-/** The first of `count` runs from `stretch` on, counted from its row or its sample. */
+/** The first of `count` stretches from `stretch` on, counted from its row or its sample. */
 function withinSample({ period, rows }: Lookup, stretch: number, count: number, length: number, room: number) {
   const perSample = period * rows;
   const sample = Math.floor(stretch / perSample);
@@ -78,9 +79,9 @@ function withinSample({ period, rows }: Lookup, stretch: number, count: number, 
   return { sample, first, rows: Math.ceil((first + count) / period) };
 }
 
-type StretchesPhase = Extract<ReducePhase, { layout: "stretches" }>;
+type ReduceOfStretches = Extract<ReducePhase, { layout: "stretches" }>;
 
-export function* reduceTiles(phase: StretchesPhase, from: number, end: number, room: number): Generator<Tile> {
+export function* reduceTiles(phase: ReduceOfStretches, from: number, end: number, room: number): Generator<Tile> {
   const { length, period, perSet, rows } = phase;
   const setsPerRow = period / perSet;
   for (const part of stretchTiles(length, period * rows, from, end, room)) {
@@ -103,22 +104,28 @@ export function* reduceTiles(phase: StretchesPhase, from: number, end: number, r
   }
 }
 
-/** Apply and propagate, with `fields` numbers a table entry. */
+/** Apply and propagate. */
 export function lookupTiles(
   phase: ApplyPhase | PropagatePhase,
-  fields: number,
   unit: number,
   end: number,
   room: number,
 ): Generator<Tile> {
-  if (phase.layout === "runs") return runTiles(phase, fields * 8, unit, end, room);
-  if (phase.layout === "cells") return setTiles(phase, fields * 8, unit, end, room);
-  return rowTiles(phase, fields * 8, unit, end, room);
+  const rowBytes = TABLE_FIELDS[phase.kind] * 8;
+  if (phase.layout === "stretches") return tableTiles(phase, rowBytes, unit, end, room);
+  if (phase.layout === "cells") return setTiles(phase, rowBytes, unit, end, room);
+  return rowTiles(phase, rowBytes, unit, end, room);
 }
 
-type ByTable<L> = Extract<ApplyPhase | PropagatePhase, { layout: L }>;
+type Lookups<L> = Extract<ApplyPhase | PropagatePhase, { layout: L }>;
 
-function* runTiles(phase: ByTable<"runs">, rowBytes: number, from: number, end: number, room: number): Generator<Tile> {
+function* tableTiles(
+  phase: Lookups<"stretches">,
+  rowBytes: number,
+  from: number,
+  end: number,
+  room: number,
+): Generator<Tile> {
   const { length, period, rows } = phase;
   for (const { stretch, start, count, cells, whole } of stretchTiles(length, period * rows, from, end, room)) {
     const place = { ...consecutive(stretch * length + start, cells), count };
@@ -135,7 +142,7 @@ function* runTiles(phase: ByTable<"runs">, rowBytes: number, from: number, end: 
 }
 
 function* setTiles(
-  phase: ByTable<"cells">,
+  phase: Lookups<"cells">,
   rowBytes: number,
   from: number,
   end: number,
@@ -157,7 +164,7 @@ function* setTiles(
 }
 
 function* rowTiles(
-  phase: ByTable<"columns">,
+  phase: Lookups<"columns">,
   rowBytes: number,
   unit: number,
   end: number,

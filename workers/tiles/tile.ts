@@ -1,12 +1,11 @@
-import type { Phase } from "../../src/protocol.js";
+import type { Phase } from "../../src/plan/phase.js";
+import type { Parameters, Results, Tables } from "../operands.js";
 
 /** Bytes of a segment's, or a set's, pair of float64. */
 export const PAIR_BYTES = 16;
 
-type Tables = "weight" | "bias" | "table" | "statistics" | "partials" | "moments";
-
 export interface Tile {
-  /** Its first cell in the tensor. */
+  /** Its first cell in the part of the tensor that the phase is of. */
   readonly at: number;
   /** Runs of `width` cells that lie `stride` apart in the tensor, and side by side in the tile. */
   readonly rows: number;
@@ -18,7 +17,11 @@ export interface Tile {
   readonly count: number;
   readonly before: number;
   /** Bytes from the operands' addresses to the tile's. */
-  readonly ahead: { readonly [table in Tables]?: number };
+  readonly ahead: { readonly [table in keyof (Parameters & Tables & Results)]?: number };
+  /** Whether sums by cell are added to those of the tiles before. */
+  readonly continues?: boolean;
+  /** Cells from a sample to the next, where that is not all of a sample's. */
+  readonly pitch?: number;
 }
 
 export function consecutive(at: number, cells: number) {

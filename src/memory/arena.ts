@@ -1,0 +1,180 @@
+// The shared memory that tensors live in: one WebAssembly.Memory with an allocator in front of it.
+//
+// Who keeps a region alive: a shared memory's `buffer` is an object, and `memory.grow(0)` makes the next read of it return a NEW
+// SharedArrayBuffer object over the same bytes. Each region gets an object of its own; every view of the region, a
+// `subarray` too, keeps that object alive. So when the object is gone nothing can see the region, and it is free.
+import { SCRATCH_BYTES, SCRATCH_SLOTS } from "../../workers/scratch.js";
+import { type WasmMemory, wasm } from "../../workers/webassembly.js";
+import { OutOfMemoryError } from "../errors.js";
+import { collectGarbage } from "./collect.js";
+import { Regions, roundUp } from "./regions.js";
+
+const PAGE_BYTES = 65_536;
+/** The maximum that the kernel module declares for its memory: 4 GiB. */
+const DECLARED_PAGES = 65_536;
+/** One page less: an end address of 4 GiB would be 0 in the kernels' 32 bits. */
+const MAX_PAGES = DECLARED_PAGES - 1;
+const START = SCRATCH_BYTES * SCRATCH_SLOTS;
+/** The memory grows by at least this, since each growth is a system call that every worker is told of. */
+const GROWTH_BYTES = 4 << 20;
+/** A collection takes some milliseconds, as long as it takes to fault in this much fresh memory. */
+const COLLECT_AFTER_BYTES = 64 << 20;
+/** So much may be handed out in one turn of the event loop before calls that can wait do wait for the next. */
+const TURN_BYTES = 32 << 20;
+
+/** A stretch of the arena, and the buffer object whose life is the region's. Whoever uses the region holds on to this. */
+export interface Region {
+  readonly address: number;
+  readonly buffer: SharedArrayBuffer;
+  readonly owned: Owned;
+}
+
+/** What the arena knows of a region; by its identity, since a later region may have the same address. */
+interface Owned {
+  readonly address: number;
+  readonly buffer: WeakRef<SharedArrayBuffer>;
+}
+
+export class Arena {
+  readonly memory: WasmMemory;
+  readonly #regions: Regions;
+  readonly #owned = new Set<Owned>();
+  readonly #dropped = new FinalizationRegistry<Owned>((owned) => this.#release(owned));
+  readonly #maxPages: number;
+  #pages: number;
+  /** Bytes from here on were never handed out: they are zero. */
+  #fresh = START;
+  #sinceCollection = 0;
+  #sinceTurn = 0;
+  #collectAfter = COLLECT_AFTER_BYTES;
+
+  /** @param maxPages an upper bound for tests; 64 KiB each. */
+  constructor(maxPages = MAX_PAGES) {
+    this.#maxPages = maxPages;
+    this.#pages = START / PAGE_BYTES;
+    try {
+      this.memory = new wasm.Memory({ initial: this.#pages, maximum: DECLARED_PAGES, shared: true });
+    } catch (cause) {
+      throw new OutOfMemoryError("NormPool", DECLARED_PAGES * PAGE_BYTES, 0, 0, { cause });
+    }
+    this.#regions = new Regions(START, START);
+  }
+
+  /** Bytes handed out and not given back. */
+  get inUse(): number {
+    return this.#regions.inUse;
+  }
+
+  /** Bytes that the memory has grown to. */
+  get size(): number {
+    return this.#pages * PAGE_BYTES;
+  }
+
+  /** A region that lives until `free`, or until nothing views its buffer object. */
+  own(operation: string, bytes: number, zeroed: boolean): Region {
+    // The memory itself holds on to its newest buffer object: from here on that is not the last region's any more.
+    this.memory.grow(0);
+    const address = this.take(operation, bytes);
+    const { buffer } = this.memory;
+    const owned: Owned = { address, buffer: new WeakRef(buffer) };
+    this.#owned.add(owned);
+    this.#dropped.register(buffer, owned, owned);
+    this.#count(bytes);
+    if (zeroed) {
+      const used = Math.min(bytes, Math.max(0, this.#fresh - address));
+      if (used > 0) new Uint8Array(buffer, address, used).fill(0);
+    }
+    this.#fresh = Math.max(this.#fresh, address + bytes);
+    return { address, buffer, owned };
+  }
+
+  /** Gives back an owned region at once. Views of it see what comes after. */
+  free({ owned }: Region): void {
+    this.#dropped.unregister(owned);
+    this.#release(owned);
+  }
+
+  /** Plain bytes for the inside of a call: no buffer of their own, given back by `giveBack`. */
+  take(operation: string, bytes: number): number {
+    const address = this.#regions.take(bytes) ?? this.#makeRoom(operation, bytes);
+    return address;
+  }
+
+  giveBack(address: number, bytes: number): void {
+    this.#fresh = Math.max(this.#fresh, address + bytes);
+    this.#regions.free(address);
+  }
+
+  /**
+   * Whether so much was handed out in this turn of the event loop that calls should wait for the next: nothing
+   * made in a turn can be collected in it (a new WeakRef keeps its target until the turn ends).
+   */
+  get turnIsDue(): boolean {
+    return this.#sinceTurn >= TURN_BYTES;
+  }
+
+  /** Float64 view of arena bytes for the inside of a call. */
+  float64(address: number, length: number): Float64Array {
+    return new Float64Array(this.memory.buffer, address, length);
+  }
+
+  #count(bytes: number): void {
+    if (this.#sinceTurn === 0) {
+      setImmediate(() => {
+        this.#sinceTurn = 0;
+      }).unref();
+    }
+    this.#sinceTurn += Math.max(1, bytes);
+    this.#sinceCollection += bytes;
+  }
+
+  #makeRoom(operation: string, bytes: number): number {
+    if (this.#sinceCollection >= this.#collectAfter) {
+      const address = this.#collect(bytes);
+      if (address !== undefined) return address;
+    }
+    let cause: unknown;
+    const limit = this.#maxPages * PAGE_BYTES;
+    const end = this.#regions.endFor(bytes, limit);
+    if (end <= limit) {
+      try {
+        return this.#grow(end, bytes);
+      } catch (error) {
+        cause = error; // the system has no more, although the address space does
+      }
+    }
+    const address = this.#collect(bytes);
+    if (address !== undefined) return address;
+    const possible = this.#regions.largest(cause === undefined ? limit : this.size);
+    throw new OutOfMemoryError(operation, bytes, this.inUse, possible, { cause });
+  }
+
+  #grow(end: number, bytes: number): number {
+    const wanted = Math.min(Math.max(end, this.size + GROWTH_BYTES), this.#maxPages * PAGE_BYTES);
+    const pages = roundUp(wanted, PAGE_BYTES) / PAGE_BYTES;
+    this.memory.grow(pages - this.#pages);
+    this.#pages = pages;
+    this.#regions.extend(this.size);
+    return this.#regions.take(bytes) as number;
+  }
+
+  /** Collects, frees what nothing views, and tries again. A collection that freed little makes the next one wait longer. */
+  #collect(bytes: number): number | undefined {
+    const before = this.inUse;
+    collectGarbage();
+    for (const owned of [...this.#owned]) {
+      if (owned.buffer.deref() !== undefined) continue;
+      this.#dropped.unregister(owned);
+      this.#release(owned);
+    }
+    const freed = before - this.inUse;
+    this.#collectAfter = freed >= this.#sinceCollection / 4 ? COLLECT_AFTER_BYTES : this.#collectAfter * 2;
+    this.#sinceCollection = 0;
+    return this.#regions.take(bytes);
+  }
+
+  #release(owned: Owned): void {
+    // The registry, a collection and `free` may each come for the same region, and a new one may have its address by then.
+    if (this.#owned.delete(owned)) this.#regions.free(owned.address);
+  }
+}

@@ -1,0 +1,21 @@
+import type { Parameter } from "../tensor/parameter.js";
+
+/**
+ * Entries [first, first + count) of a parameter as float64, or where there is none `absent`, each `repeat` times. The copy also fixes their values
+ * for a call.
+ */
+export function widenInto(
+  target: Float64Array,
+  source: Parameter | null,
+  first: number,
+  count: number,
+  absent: number,
+  repeat: number,
+): void {
+  if (source === null) target.fill(absent, 0, count * repeat);
+  else if (repeat === 1)
+    target.set(first === 0 && count === source.length ? source : source.subarray(first, first + count));
+  else {
+    for (let i = 0; i < count; i++) target.fill(source[first + i] as number, i * repeat, (i + 1) * repeat);
+  }
+}

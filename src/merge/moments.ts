@@ -1,0 +1,150 @@
+import { describe, InvalidArgumentError } from "../errors.js";
+import type { Grid } from "../plan/grid.js";
+
+/** Count, mean and sum of squared deviations from it (M2) of some cells. The variance is m2 / count. */
+export interface Moments {
+  /** Number of cells. */
+  readonly count: number;
+  readonly mean: number;
+  /** Sum of the cells' squared deviations from the mean. */
+  readonly m2: number;
+}
+
+/** The moments of every set of a tensor, all sets of the same number of cells. BatchNorm's sets are the channels. */
+export interface SetMoments {
+  /** Number of cells of each set. */
+  readonly count: number;
+  /** By set. For RMSNorm 0, and m2 is the sum of squares. */
+  readonly mean: Float64Array;
+  /** By set: sum of the cells' squared deviations from the mean. The variance is m2 / count. */
+  readonly m2: Float64Array;
+}
+
+/**
+ * Takes another part's moments into the {mean, M2} at `at`, in which `merged` cells are already, by Chan's rule (Chan, Golub, LeVeque 1979,
+ * "Updating formulae and a pairwise algorithm for computing sample variances"). The kernels' mergeSegment has the same operations in the
+ * same order: same bits. In place, since there may be millions of segments to merge.
+ */
+function mergeInto(
+  moments: Float64Array,
+  at: number,
+  merged: number,
+  partCount: number,
+  partMean: number,
+  partM2: number,
+): void {
+  if (merged === 0) {
+    moments[at] = partMean;
+    moments[at + 1] = partM2;
+    return;
+  }
+  const count = merged + partCount;
+  const before = moments[at] as number;
+  const delta = partMean - before;
+  if (Number.isFinite(delta)) {
+    moments[at] = before + delta * (partCount / count);
+    moments[at + 1] = (moments[at + 1] as number) + partM2 + delta * delta * ((merged * partCount) / count);
+  } else {
+    // A mean is infinite or NaN: as a plain sum would have it.
+    moments[at] = before + partMean;
+    moments[at + 1] = Number.NaN;
+  }
+}
+
+/**
+ * Merges segments [from, to) of a moments phase, {mean, M2} each in `partials`, into the {mean, M2} of each set, in the order of the segments.
+ * Those before `from` are merged already.
+ */
+export function mergeSegments(
+  grid: Grid,
+  partials: Float64Array,
+  moments: Float64Array,
+  from: number,
+  to: number,
+): void {
+  const { blocks, lanes, parts } = grid;
+  let part = from % parts;
+  let lane = Math.floor(from / parts) % lanes;
+  let block = Math.floor(from / parts / lanes) % blocks;
+  let sample = Math.floor(from / parts / lanes / blocks);
+  // All parts and blocks before a segment of its set are full ones.
+  const perBlock = (parts - 1) * grid.cells(0, 0) + grid.cells(0, parts - 1);
+  for (let at = 0, segment = from; segment < to; segment++, at += 2) {
+    const cells = grid.cells(block, part);
+    const before = block * perBlock + (part === 0 ? 0 : part * grid.cells(block, 0));
+    mergeInto(moments, 2 * (sample * lanes + lane), before, cells, partials[at] as number, partials[at + 1] as number);
+    if (++part < parts) continue;
+    part = 0;
+    if (++lane < lanes) continue;
+    lane = 0;
+    if (++block < blocks) continue;
+    block = 0;
+    sample++;
+  }
+}
+
+/** Moments of `count` cells a set from pairs. */
+export function unpackMoments(pairs: Float64Array, count: number): SetMoments {
+  const moments = { count, mean: new Float64Array(pairs.length / 2), m2: new Float64Array(pairs.length / 2) };
+  unpackInto(moments, 0, pairs);
+  return moments;
+}
+
+/** Takes the pairs of sets from `first` on. */
+export function unpackInto({ mean, m2 }: SetMoments, first: number, pairs: Float64Array): void {
+  for (let at = 0, set = first; at < pairs.length; at += 2, set++) {
+    mean[set] = pairs[at] as number;
+    m2[set] = pairs[at + 1] as number;
+  }
+}
+
+/**
+ * Moments of the union of disjoint parts, set by set, in the order given: how SyncBatchNorm's statistics are merged over the tensors
+ * of several calls, pools or machines (Chan's rule, as torch.batch_norm_gather_stats_with_counts). Parts with no cells count nothing.
+ *
+ * @param parts at least one; all of the same number of sets, except that a part with `count` 0 may have any.
+ * @throws InvalidArgumentError
+ */
+export function mergeMoments(parts: readonly SetMoments[]): SetMoments {
+  const operation = "mergeMoments";
+  if (!Array.isArray(parts) || parts.length === 0) {
+    throw new InvalidArgumentError(
+      operation,
+      "parts",
+      "at least one part",
+      Array.isArray(parts) ? "none" : typeof parts,
+    );
+  }
+  for (const part of parts) checkMoments(operation, "parts", part, undefined);
+  const filled = parts.filter(({ count }) => count > 0);
+  const sets = (filled[0] ?? parts[0])?.mean.length ?? 0;
+  for (const part of filled) checkMoments(operation, "parts", part, sets);
+  const whole = new Float64Array(2 * sets);
+  let merged = 0;
+  for (const { count, mean, m2 } of filled) {
+    for (let set = 0; set < sets; set++) {
+      mergeInto(whole, 2 * set, merged, count, mean[set] as number, m2[set] as number);
+    }
+    merged += count;
+  }
+  return unpackMoments(whole, merged);
+}
+
+/** Throws InvalidArgumentError unless `value` is moments, of `sets` sets if that is said. */
+export function checkMoments(
+  operation: string,
+  argument: string,
+  value: unknown,
+  sets: number | undefined,
+): SetMoments {
+  const { count, mean, m2 } = (typeof value === "object" && value !== null ? value : {}) as Partial<SetMoments>;
+  const whole = typeof count === "number" && Number.isSafeInteger(count) && count >= 0;
+  if (!whole || !(mean instanceof Float64Array) || !(m2 instanceof Float64Array) || mean.length !== m2.length) {
+    const expected = "moments { count, mean, m2 } with a Float64Array entry a set";
+    throw new InvalidArgumentError(operation, argument, expected, describe(value));
+  }
+  if (sets !== undefined && mean.length !== sets) {
+    throw new InvalidArgumentError(operation, argument, `moments of ${sets} sets`, `${mean.length}`);
+  }
+  return { count, mean, m2 };
+}

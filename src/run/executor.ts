@@ -1,0 +1,108 @@
+// What the calls of a pool share: its memory, its threads, who computes what, and the event loop's turns.
+import { instantiate, type Kernels, kernelModule } from "../../workers/kernels.js";
+import type { WorkerData } from "../../workers/task.js";
+import type { Arena } from "../memory/arena.js";
+import { StageMemory } from "../memory/stages.js";
+import { CELL_BYTES } from "../plan/cells.js";
+import type { Phase } from "../plan/phase.js";
+import type { Slices } from "../plan/slices.js";
+import { STRIPE_BYTES } from "../plan/stripes.js";
+import { DTYPES, type Dtype } from "../tensor/dtype.js";
+import { cellsOf, type Shape } from "../tensor/shape.js";
+import { Tensor } from "../tensor/tensor.js";
+import { byCells, type Placer } from "./placement.js";
+import { Queue } from "./queue.js";
+import { Threads } from "./threads.js";
+
+const WORKER = new URL("../../workers/worker.js", import.meta.url).href;
+
+/** After so many cells computed on the calling thread, some milliseconds, a call waits for a turn of the event loop. */
+const TURN_CELLS = 8_388_608;
+
+/** Runs jobs: the queue of a pool's threads. */
+export type Jobs = Pick<Queue, "ticket" | "run" | "share" | "close">;
+
+export interface ExecutorOptions {
+  /** Who computes a call. Default: as its size says. */
+  readonly placer?: Placer;
+  /** How units are cut into slices. Default: as the phase and the tensors say. */
+  readonly slicer?: ((phase: Phase, from: number, to: number) => Slices) | undefined;
+  /** Default: threads of the executor's own. */
+  readonly jobs?: Jobs;
+  /** Modules whose drivers workers add to their own: those of tests. */
+  readonly drivers?: readonly string[];
+  /** Bytes of a call's tables at a time. Default: STRIPE_BYTES. */
+  readonly stripeBytes?: number;
+}
+
+export class Executor {
+  readonly arena: Arena;
+  readonly jobs: Jobs;
+  readonly stages: StageMemory;
+  readonly placer: Placer;
+  readonly slicer: ExecutorOptions["slicer"];
+  readonly threads: number;
+  readonly stripeBytes: number;
+  #kernels: Kernels | undefined;
+  #cellsSinceTurn = 0;
+
+  constructor(threads: number, arena: Arena, options: ExecutorOptions = {}) {
+    const { placer = byCells, slicer, jobs, drivers = [], stripeBytes = STRIPE_BYTES } = options;
+    this.arena = arena;
+    this.threads = threads;
+    this.jobs = jobs ?? new Queue(threadsOf(threads, arena, drivers));
+    // A seat for each worker, and the calling thread's.
+    this.stages = new StageMemory(arena, threads + 1);
+    this.placer = placer;
+    this.slicer = slicer;
+    this.stripeBytes = stripeBytes;
+  }
+
+  allocate<D extends Dtype>(operation: string, dtype: D, shape: Shape, zeroed: boolean): Tensor<D> {
+    const { arena } = this;
+    const cells = cellsOf(shape);
+    const region = arena.own(operation, cells * CELL_BYTES[dtype], zeroed);
+    const { address, buffer } = region;
+    const data = DTYPES[dtype].view(buffer, address, cells);
+    return new Tensor(
+      { spec: { kind: "arena", address }, arena, data, release: () => arena.free(region) },
+      dtype,
+      shape,
+    );
+  }
+
+  /** The kernels of the calling thread. */
+  get kernels(): Kernels {
+    this.#kernels ??= instantiate(kernelModule(), this.arena.memory, 0);
+    return this.#kernels;
+  }
+
+  /**
+   * What a call on `size` cells waits for after its work, if anything. Calls that the calling thread takes part in may follow each other without a
+   * turn of the event loop, in which nothing dropped is freed, no worker's answer is read, and nobody else gets a word in.
+   */
+  turn(size: number): Promise<void> | undefined {
+    const placement = this.placer(size, [], false);
+    if (placement === "calling thread") this.#cellsSinceTurn += size;
+    if (placement !== "shared" && !this.arena.turnIsDue && this.#cellsSinceTurn < TURN_CELLS) return undefined;
+    this.#cellsSinceTurn = 0;
+    return nextTurn();
+  }
+
+  close(): Promise<void> {
+    return this.jobs.close();
+  }
+}
+
+/** Threads that work on an arena. */
+export function threadsOf(count: number, { memory }: Arena, drivers: readonly string[] = []): Threads {
+  const workerData: WorkerData = { memory, module: kernelModule(), slots: new SharedArrayBuffer(4), drivers };
+  return new Threads(count, WORKER, workerData);
+}
+
+const soon = setImmediate;
+
+/** The next turn of the event loop. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => soon(resolve));
+}

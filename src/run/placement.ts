@@ -1,0 +1,26 @@
+import type { Phase } from "../plan/phase.js";
+
+/** Who computes a call's phases: the calling thread at once, it and the workers together, or the workers. */
+export type Placement = "calling thread" | "shared" | "workers";
+
+/** Decides where a call on so many cells is computed. `watched`: a signal or progress reports are asked for. */
+export type Placer = (cells: number, phases: readonly Phase[], watched: boolean) => Placement;
+
+/**
+ * Up to so many cells a call computes on the calling thread. Handing a phase to workers and back takes about as long as one thread
+ * needs for half of them (`npm run bench -- latency`), and it blocks the event loop for less than half a millisecond.
+ */
+const INLINE_CELLS = 131_072;
+/**
+ * Up to so many cells the calling thread takes slices beside the workers: by the time that these have the message, part of the work is done,
+ * and nobody has to be told the end. Not where progress or a signal is asked for, and only of phases so light that the event
+ * loop is blocked for about half a millisecond at most.
+ */
+const SHARED_CELLS = 1_048_576;
+const LIGHT: ReadonlySet<Phase["kind"]> = new Set(["normalize", "moments", "apply"]);
+
+export const byCells: Placer = (cells, phases, watched) => {
+  if (cells <= INLINE_CELLS) return "calling thread";
+  if (cells > SHARED_CELLS || watched) return "workers";
+  return phases.every(({ kind }) => LIGHT.has(kind)) ? "shared" : "workers";
+};

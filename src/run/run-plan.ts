@@ -1,0 +1,99 @@
+// Runs a plan: its steps in their order, stripe after stripe.
+import { driverOf } from "../../workers/drivers/drivers.js";
+import { isContiguous } from "../../workers/tiles/window.js";
+import type { Workspace } from "../memory/workspace.js";
+import { cellsPerSet, setCount } from "../plan/geometry.js";
+import { gridOf, segmentsOf } from "../plan/grid.js";
+import { lanesOf } from "../plan/moments.js";
+import type { MomentsPhase, ReducePhase } from "../plan/phase.js";
+import { phasesOf, type Step } from "../plan/plan.js";
+import { isMerged, roundsOf, type Stripe, stripesOf } from "../plan/stripes.js";
+import type { Spec } from "../storage/spec.js";
+import { between, mergeSegmentsOf } from "./between.js";
+import type { Call } from "./call.js";
+import { type Executor, nextTurn } from "./executor.js";
+import { Runner } from "./runner.js";
+import type { Steps } from "./steps.js";
+import { StripeTables } from "./tables.js";
+
+/** Sets, entries or segments that the calling thread takes between two turns of the event loop: a millisecond or two. */
+const PIECE = 65_536;
+
+export function* runPlan(
+  executor: Executor,
+  call: Call<unknown>,
+  specs: { readonly x: Spec; readonly g: Spec | null; readonly y: Spec | null },
+  workspace: Workspace,
+): Steps<void> {
+  const { plan, operation, x, watchers } = call;
+  const stripes = () => stripesOf(plan, (part) => call.planPart(part), executor.stripeBytes);
+  const [first] = stripes() as Iterable<Stripe>;
+  const inArena = Object.values(specs).every((spec) => spec === null || driverOf(spec).addressOf !== undefined);
+  const runner = new Runner(executor, {
+    operation,
+    cells: x.size,
+    dtype: plan.dtype,
+    // Stripes are alike, or smaller.
+    phases: phasesOf((first as Stripe).plan),
+    backward: specs.g !== null,
+    staged: !inArena || !isContiguous((first as Stripe).window),
+    watchers,
+  });
+  try {
+    if (watchers.onProgress !== undefined) runner.countSlices(stripes(), executor.stripeBytes);
+    const tables = new StripeTables(workspace, call.inputs, executor.stripeBytes);
+    for (const stripe of stripes()) {
+      tables.begin(stripe);
+      yield* runSteps(call, stripe, specs, tables, runner);
+      const { geometry } = stripe.plan;
+      const firstSet = stripe.sample * plan.geometry.g + stripe.group;
+      const moments = call.found.moments && tables.find("moments");
+      if (moments) call.found.moments?.(moments.subarray(0, 2 * setCount(geometry)), firstSet, cellsPerSet(geometry));
+    }
+  } finally {
+    runner.end();
+  }
+}
+
+function* runSteps(
+  call: Call<unknown>,
+  stripe: Stripe,
+  specs: { readonly x: Spec; readonly g: Spec | null; readonly y: Spec | null },
+  tables: StripeTables,
+  runner: Runner,
+): Steps<void> {
+  const { steps } = stripe.plan;
+  for (let i = 0; i < steps.length; i++) {
+    const step = steps[i] as Step;
+    if (step.kind !== "phase") {
+      const { count, run } = between(step, stripe, tables, call.inputs, call.found);
+      yield* inPieces(count, run);
+      continue;
+    }
+    const { phase } = step;
+    if (!isMerged(phase)) {
+      yield runner.run(phase, tables.operandsOf(step, stripe, specs));
+      continue;
+    }
+    // A part of its units at a time, each merged before the next.
+    const merge = mergeSegmentsOf(steps[++i] as Step, gridOfPhase(phase, stripe), tables);
+    for (const { from, to } of roundsOf(phase, tables.bytes)) {
+      const segment = segmentsOf(phase, from);
+      yield runner.run(phase, tables.operandsOf(step, stripe, specs, segment), from, to);
+      yield* inPieces(segmentsOf(phase, to) - segment, (a, b) => merge(segment + a, segment + b, a));
+    }
+  }
+}
+
+function gridOfPhase(phase: MomentsPhase | ReducePhase, { plan }: Stripe) {
+  const { r, g } = plan.geometry;
+  return gridOf(phase, r, phase.kind === "moments" ? g : lanesOf(phase));
+}
+
+/** Runs what is [0, count) a piece at a time, so that the event loop is not held up. */
+function* inPieces(count: number, run: (from: number, to: number) => void): Steps<void> {
+  for (let from = 0; from < count; from += PIECE) {
+    if (from > 0) yield nextTurn();
+    run(from, Math.min(count, from + PIECE));
+  }
+}

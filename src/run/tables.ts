@@ -1,0 +1,107 @@
+// The tables of a stripe, in the pool's memory: made for the first stripe, used again by those after it.
+import { NO_PARAMETERS, NO_RESULTS, NO_TABLES, NONE, type Operands } from "../../workers/operands.js";
+import { widenInto } from "../memory/widen.js";
+import type { Block, Workspace } from "../memory/workspace.js";
+import { affineCount, type Geometry } from "../plan/geometry.js";
+import type { PhaseStep, Role, Step, TableRole } from "../plan/plan.js";
+import { numbersOf, type Stripe } from "../plan/stripes.js";
+import type { Spec } from "../storage/spec.js";
+import type { Parameter } from "../tensor/parameter.js";
+import type { Inputs } from "./inputs.js";
+
+const PAIR_BYTES = 16;
+/** Addresses count modulo this. */
+const ADDRESSES = 2 ** 32;
+
+export class StripeTables {
+  readonly bytes: number;
+  readonly #workspace: Workspace;
+  readonly #inputs: Inputs;
+  readonly #blocks = new Map<TableRole, Block>();
+  /** The first affine index of the weights that are there, and how many. */
+  #affine: { readonly first: number; readonly count: number } | undefined;
+
+  /** @param bytes what the tables of a stripe may take. */
+  constructor(workspace: Workspace, inputs: Inputs, bytes: number) {
+    this.#workspace = workspace;
+    this.#inputs = inputs;
+    this.bytes = bytes;
+  }
+
+  /** Makes room for what the stripe's steps leave for each other, and reads the parameters of its channels. */
+  begin({ plan, group }: Stripe): void {
+    const { geometry, steps, affineRepeat } = plan;
+    for (const step of steps) for (const role of step.writes) this.#makeRoom(step, role, geometry);
+    const first = group * geometry.k;
+    const count = affineCount(geometry);
+    if (this.#affine?.first === first && this.#affine.count === count) return;
+    this.#affine = { first, count };
+    const { weight, bias } = this.#inputs;
+    if (isRead(steps, "weight")) this.#widen("weight", weight, 1, affineRepeat);
+    if (isRead(steps, "bias")) this.#widen("bias", bias, 0, affineRepeat);
+  }
+
+  /** The numbers of a role. There may be more of them than the stripe has. */
+  values(role: TableRole): Float64Array {
+    return (this.#blocks.get(role) as Block).values;
+  }
+
+  /** As `values`, or undefined where no step leaves any. */
+  find(role: TableRole): Float64Array | undefined {
+    return this.#blocks.get(role)?.values;
+  }
+
+  /** What a phase works on. @param segment of partials: the segment that is the first one there. */
+  operandsOf(
+    { phase, reads, writes }: PhaseStep,
+    { plan, window, continues }: Stripe,
+    specs: { readonly x: Spec; readonly g: Spec | null; readonly y: Spec | null },
+    segment = 0,
+  ): Operands {
+    const has = (role: Role) => reads.includes(role) || writes.includes(role);
+    const at = (role: TableRole) => (has(role) ? (this.#blocks.get(role)?.address ?? NONE) : NONE);
+    const { x, g, y } = specs;
+    const partials = at("partials");
+    return {
+      dtype: plan.dtype,
+      tensors: { x: has("x") ? x : null, g: has("g") ? g : null, y: has("y") ? y : null },
+      window,
+      parameters: has("weight") || has("bias") ? { weight: at("weight"), bias: at("bias") } : NO_PARAMETERS,
+      tables: { ...NO_TABLES, table: at("table"), statistics: at("statistics"), means: at("means") },
+      results:
+        partials === NONE && !has("moments")
+          ? NO_RESULTS
+          : { partials: before(partials, segment * PAIR_BYTES), moments: at("moments") },
+      continues: continues && (phase.kind === "accumulate" || phase.kind === "differentiate"),
+    };
+  }
+
+  #makeRoom(step: Step, role: Role, geometry: Geometry): void {
+    if (role === "x" || role === "g" || role === "y" || role === "gradients") return;
+    const numbers = numbersOf(step, role, geometry, this.bytes);
+    if ((this.#blocks.get(role)?.values.length ?? -1) >= numbers) return;
+    this.#blocks.set(role, this.#workspace.float64(numbers));
+  }
+
+  /** The stripe's entries of a parameter as float64, or where there is none `absent`. */
+  #widen(role: "weight" | "bias", source: Parameter | null, absent: number, repeat: number): void {
+    const { first, count } = this.#affine as { first: number; count: number };
+    const length = count * repeat;
+    let block = this.#blocks.get(role);
+    if (block === undefined || block.values.length < length) {
+      block = this.#workspace.float64(length);
+      this.#blocks.set(role, block);
+    }
+    widenInto(block.values, source, first, count, absent, repeat);
+  }
+}
+
+/** An address `bytes` before another. May lie below 0, where addresses are counted modulo 2^32; never NONE. */
+function before(address: number, bytes: number): number {
+  const at = address - bytes;
+  return at > 0 || bytes === 0 ? at : at + Math.ceil((1 - at) / ADDRESSES) * ADDRESSES;
+}
+
+function isRead(steps: readonly Step[], role: Role): boolean {
+  return steps.some(({ reads }) => reads.includes(role));
+}

@@ -1,0 +1,46 @@
+// Jobs of the tests that drive the queue themselves: LayerNorm of rows in an arena.
+
+import type { Phase } from "../src/plan/phase.js";
+import { sliceCount, slicesOf } from "../src/plan/slices.js";
+import { NO_PARAMETERS, NO_RESULTS, NO_TABLES } from "../workers/operands.js";
+import type { PhaseTask } from "../workers/task.js";
+
+interface Rows {
+  readonly rows: number;
+  readonly width: number;
+  /** Rows of a slice. Default: as a call has it. */
+  readonly perSlice?: number;
+  /** Addresses. */
+  readonly x: number;
+  readonly y: number;
+}
+
+export function phaseJob(ticket: number, { rows, width, perSlice, x, y }: Rows) {
+  const phase: Phase = {
+    kind: "normalize",
+    units: rows,
+    length: width,
+    groups: 1,
+    run: width,
+    eps: 1e-5,
+    centred: true,
+  };
+  const slices = { ...slicesOf(phase), ...(perSlice !== undefined && { perSlice }) };
+  const taskFor = (control: SharedArrayBuffer, seat: number): PhaseTask => ({
+    phase,
+    slices,
+    operands: {
+      dtype: "float32",
+      tensors: { x: { kind: "arena", address: x }, g: null, y: { kind: "arena", address: y } },
+      window: null,
+      parameters: NO_PARAMETERS,
+      tables: NO_TABLES,
+      results: NO_RESULTS,
+      continues: false,
+    },
+    control,
+    stages: { address: 0, bytes: 0 },
+    seat,
+  });
+  return { operation: "test", ticket, slices: sliceCount(slices), taskFor };
+}

@@ -1,0 +1,34 @@
+// Memory at the foot of the arena and beside it that belongs to threads, not to tensors.
+
+import type { Dtype } from "../src/plan/cells.js";
+import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
+import type { Phase } from "../src/plan/phase.js";
+
+/** Scratch of one thread at the foot of the arena: a slot each, a cache-line pair apart so that no two threads share one. */
+export const SCRATCH_BYTES = 128;
+export const SCRATCH_SLOTS = 512;
+/** Slot 0 is the calling thread's, and as many again are left for threads that replace crashed ones. */
+export const MAX_THREADS = 255;
+
+/**
+ * A task's stage: a segment of each of two inputs as float32, then four float64 of each column of a tile. Only phases
+ * that convert cells or go by columns need one.
+ */
+export const STAGE_BYTES = 2 * SEGMENT_CELLS * 4 + 4 * COLUMN_TILE * 8;
+/** Where the columns' part of a stage starts. */
+export const STAGE_COLUMNS = 2 * SEGMENT_CELLS * 4;
+
+/** Whether cells have to be converted before they can be computed on. */
+function isConverted(dtype: Dtype): boolean {
+  return dtype !== "float32" && dtype !== "float64";
+}
+
+/** Bytes of stage that a task of this phase needs for cells of this dtype. */
+export function stageBytesOf(phase: Phase, dtype: Dtype, backward: boolean): number {
+  if (phase.kind === "response") {
+    const arrays = backward ? 3 : 1;
+    return STAGE_BYTES + arrays * phase.channels * (phase.tile + (phase.tile % 2)) * 8;
+  }
+  const sweeps = (phase.kind === "moments" || phase.kind === "reduce") && phase.layout === "columns";
+  return sweeps || isConverted(dtype) ? STAGE_BYTES : 0;
+}
