@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { mergeMoments, mergeSegments, type SetMoments } from "../src/merge/moments.js";
-import { eachEntry } from "../src/merge/tables.js";
+import { ofMoments } from "../src/merge/statistics.js";
+import { fillTable } from "../src/merge/tables.js";
 import { planForward } from "../src/plan/forward.js";
 import {
-  affineCount,
   batchNormGeometry,
   type ChannelView,
   cellsPerSet,
@@ -66,14 +66,31 @@ describe("a plan", () => {
             expect(segmentsOf(phase)).toBe(geometry.n * grid.blocks * grid.lanes * grid.parts);
           }
           if (phase.kind === "apply") {
-            const entries = new Set<number>();
-            const count = geometry.n * entriesPerSample(phase);
-            eachEntry(phase, geometry, TABLE_FIELDS.apply, 0, count, (at, _, set, affine) => {
-              entries.add(at);
-              expect(set).toBeLessThan(setCount(geometry));
-              expect(affine).toBeLessThan(affineCount(geometry));
-            });
-            expect(entries.size).toBe(count);
+            // Each entry is filled once, with its own set's mean.
+            const perSample = entriesPerSample(phase);
+            const count = geometry.n * perSample;
+            const sets = setCount(geometry);
+            const moments = {
+              count: 1,
+              mean: Float64Array.from({ length: sets }, (_, set) => set),
+              m2: new Float64Array(sets),
+            };
+            const table = new Float64Array(TABLE_FIELDS.apply * count).fill(-1);
+            const half = Math.floor(count / 2);
+            for (const [from, to] of [
+              [half, count],
+              [0, half],
+            ] as const) {
+              fillTable(phase, geometry, ofMoments(moments, 0, 1), null, table, from, to);
+            }
+            const perSet = perSample / geometry.g;
+            for (let entry = 0; entry < count; entry += 1 + Math.floor(count / 100)) {
+              const [sample, inSample] = [Math.floor(entry / perSample), entry % perSample];
+              const byColumn = phase.layout === "columns";
+              const at = byColumn ? sample * TABLE_FIELDS.apply * perSample + inSample : entry * TABLE_FIELDS.apply;
+              expect(table[at]).toBe(sample * geometry.g + Math.floor(inSample / perSet));
+            }
+            expect(table.includes(-1)).toBe(false);
           }
         }
       }),

@@ -63,6 +63,11 @@ export function mergeSegments(
   to: number,
 ): void {
   const { blocks, lanes, parts } = grid;
+  if (blocks * parts === 1) {
+    // Sets of one segment: there is nothing to merge.
+    moments.set(partials.subarray(0, 2 * (to - from)), 2 * from);
+    return;
+  }
   let part = from % parts;
   let lane = Math.floor(from / parts) % lanes;
   let block = Math.floor(from / parts / lanes) % blocks;

@@ -2,10 +2,17 @@
 import type { Parameter } from "../tensor/parameter.js";
 import type { SetMoments } from "./moments.js";
 
-/** Mean and 1 / sqrt(variance + eps) of a set. */
+/**
+ * Mean and 1 / sqrt(variance + eps) of sets, as arrays and not as functions, which took most of the time of filling a table: set s has mean
+ * `means[first + s * stride]` and variance `spreads[first + s * stride] / count`.
+ */
 export interface Statistics {
-  mean(set: number): number;
-  rstd(set: number): number;
+  readonly means: Parameter;
+  readonly spreads: Parameter;
+  readonly first: number;
+  readonly stride: number;
+  readonly count: number;
+  readonly eps: number;
 }
 
 /** Running statistics: a set is a channel. */
@@ -16,24 +23,15 @@ export interface RunningStatistics {
 
 /** Of {mean, M2} of `count` cells each. */
 export function ofPairs(pairs: Float64Array, count: number, eps: number): Statistics {
-  return {
-    mean: (set) => pairs[2 * set] as number,
-    rstd: (set) => 1 / Math.sqrt((pairs[2 * set + 1] as number) / count + eps),
-  };
+  return { means: pairs, spreads: pairs.subarray(1), first: 0, stride: 2, count, eps };
 }
 
 /** Of the sets from `first` on. */
 export function ofMoments({ count, mean, m2 }: SetMoments, first: number, eps: number): Statistics {
-  return {
-    mean: (set) => mean[first + set] as number,
-    rstd: (set) => 1 / Math.sqrt((m2[first + set] as number) / count + eps),
-  };
+  return { means: mean, spreads: m2, first, stride: 1, count, eps };
 }
 
 /** Of the channels from `first` on. */
 export function ofRunning({ mean, variance }: RunningStatistics, first: number, eps: number): Statistics {
-  return {
-    mean: (set) => mean[first + set] as number,
-    rstd: (set) => 1 / Math.sqrt((variance[first + set] as number) + eps),
-  };
+  return { means: mean, spreads: variance, first, stride: 1, count: 1, eps };
 }

@@ -1,14 +1,15 @@
 // What phases look up, filled from what others found out. Each fills the sets or entries [from, to), so that a large table can be filled a
 // piece at a time.
 import { affineCount, type Geometry } from "../plan/geometry.js";
-import { type ApplyPhase, type ByTable, entriesPerSample, type PropagatePhase, TABLE_FIELDS } from "../plan/phase.js";
+import { type ApplyPhase, entriesPerSample, type PropagatePhase, TABLE_FIELDS } from "../plan/phase.js";
 import type { Statistics } from "./statistics.js";
 
 /** {mean, rstd} of sets. */
 export function fillStatistics(statistics: Statistics, values: Float64Array, from: number, to: number): void {
-  for (let set = from; set < to; set++) {
-    values[2 * set] = statistics.mean(set);
-    values[2 * set + 1] = statistics.rstd(set);
+  const { means, spreads, first, stride, count, eps } = statistics;
+  for (let set = from, at = first + from * stride; set < to; set++, at += stride) {
+    values[2 * set] = means[at] as number;
+    values[2 * set + 1] = 1 / Math.sqrt((spreads[at] as number) / count + eps);
   }
 }
 
@@ -33,12 +34,26 @@ export function fillTable(
   from: number,
   to: number,
 ): void {
-  eachEntry(phase, geometry, TABLE_FIELDS.apply, from, to, (at, stride, set, index) => {
-    const rstd = statistics.rstd(set);
-    values[at] = statistics.mean(set);
-    values[at + stride] = affine === null ? rstd : rstd * (affine.weight[index] as number);
-    values[at + 2 * stride] = affine === null ? 0 : (affine.bias[index] as number);
-  });
+  const { means, spreads, first, stride, count, eps } = statistics;
+  const { perSample, fields, step, apart, perSet, perAffine } = tableOf(phase, geometry);
+  for (let index = from; index < to; ) {
+    const sample = Math.floor(index / perSample);
+    let entry = index - sample * perSample;
+    const last = Math.min(perSample, entry + to - index);
+    index += last - entry;
+    let at = sample * fields * perSample + entry * step;
+    for (let group = Math.floor(entry / perSet); entry < last; group++) {
+      const set = first + (sample * geometry.g + group) * stride;
+      const mean = means[set] as number;
+      const rstd = 1 / Math.sqrt((spreads[set] as number) / count + eps);
+      for (const end = Math.min(last, (group + 1) * perSet); entry < end; entry++, at += step) {
+        const weight = affine === null ? 1 : (affine.weight[Math.floor(entry / perAffine)] as number);
+        values[at] = mean;
+        values[at + apart] = rstd * weight;
+        values[at + 2 * apart] = affine === null ? 0 : (affine.bias[Math.floor(entry / perAffine)] as number);
+      }
+    }
+  }
 }
 
 export interface Propagation {
@@ -66,44 +81,44 @@ export function fillPropagation(
   from: number,
   to: number,
 ): void {
-  eachEntry(phase, geometry, TABLE_FIELDS.propagate, from, to, (at, stride, set, affine) => {
-    const mean = statistics[2 * set] as number;
-    const rstd = statistics[2 * set + 1] as number;
-    const b = totals === null ? 0 : -rstd * rstd * rstd * ((totals[2 * set] as number) / count);
-    const c = totals === null || !centred ? 0 : -rstd * ((totals[2 * set + 1] as number) / count);
-    const offset = c - mean * b;
-    const near = folded && Math.abs(mean * rstd) < NEAR && Number.isFinite(offset);
-    values[at] = near ? 0 : mean;
-    values[at + stride] = weight === null ? rstd : rstd * (weight[affine] as number);
-    values[at + 2 * stride] = b;
-    values[at + 3 * stride] = near ? offset : c;
-  });
+  const { perSample, fields, step, apart, perSet, perAffine } = tableOf(phase, geometry);
+  for (let index = from; index < to; ) {
+    const sample = Math.floor(index / perSample);
+    let entry = index - sample * perSample;
+    const last = Math.min(perSample, entry + to - index);
+    index += last - entry;
+    let at = sample * fields * perSample + entry * step;
+    for (let group = Math.floor(entry / perSet); entry < last; group++) {
+      const pair = 2 * (sample * geometry.g + group);
+      const mean = statistics[pair] as number;
+      const rstd = statistics[pair + 1] as number;
+      const b = totals === null ? 0 : -rstd * rstd * rstd * ((totals[pair] as number) / count);
+      const c = totals === null || !centred ? 0 : -rstd * ((totals[pair + 1] as number) / count);
+      const offset = c - mean * b;
+      const near = folded && Math.abs(mean * rstd) < NEAR && Number.isFinite(offset);
+      for (const end = Math.min(last, (group + 1) * perSet); entry < end; entry++, at += step) {
+        values[at] = near ? 0 : mean;
+        values[at + apart] = weight === null ? rstd : rstd * (weight[Math.floor(entry / perAffine)] as number);
+        values[at + 2 * apart] = b;
+        values[at + 3 * apart] = near ? offset : c;
+      }
+    }
+  }
 }
 
-/**
- * Calls `visit` for entries [from, to) of a table of `fields` values an entry: rows side by side, or for columns an array for each field.
- * Told where the entry's first value is, how far apart its values are, its set and its affine index.
- */
-export function eachEntry(
-  phase: ByTable,
-  geometry: Geometry,
-  fields: number,
-  from: number,
-  to: number,
-  visit: (at: number, stride: number, set: number, affine: number) => void,
-): void {
+/** How a table lies: rows side by side, or for columns an array for each field, sample after sample. */
+function tableOf(phase: ApplyPhase | PropagatePhase, geometry: Geometry) {
   const perSample = entriesPerSample(phase);
-  const perSet = perSample / geometry.g;
-  const perAffine = perSample / affineCount(geometry);
+  const fields = TABLE_FIELDS[phase.kind];
   const byColumn = phase.layout === "columns";
-  let sample = Math.floor(from / perSample);
-  let entry = from % perSample;
-  for (let index = from; index < to; index++) {
-    const at = byColumn ? sample * fields * perSample + entry : index * fields;
-    const set = sample * geometry.g + Math.floor(entry / perSet);
-    visit(at, byColumn ? perSample : 1, set, Math.floor(entry / perAffine));
-    if (++entry < perSample) continue;
-    entry = 0;
-    sample++;
-  }
+  return {
+    perSample,
+    fields,
+    /** From an entry to the next, and from one of its values to the next. */
+    step: byColumn ? 1 : fields,
+    apart: byColumn ? perSample : 1,
+    perSet: perSample / geometry.g,
+    /** Entries that share a weight. */
+    perAffine: perSample / affineCount(geometry),
+  };
 }
