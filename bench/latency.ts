@@ -4,8 +4,8 @@ import { reader, Tensors } from "./cells.js";
 import { checkForward } from "./check.js";
 import { Limit } from "./limit.js";
 import { BenchPool, type Place } from "./pool.js";
-import type { SectionOptions } from "./results.js";
 import { quantile, type Sampling, sampleOne, type Timing } from "./samples.js";
+import type { SectionOptions } from "./section.js";
 import { formatBytes, formatThreads, type SectionText } from "./text.js";
 
 const WIDTH = 768;

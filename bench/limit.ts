@@ -1,8 +1,8 @@
 // The machine's limits, of memory alone: SIMD kernels over the same kind of memory, threads and slices as the layers.
 import type { Tensor } from "../src/index.js";
 import { planMoments } from "../src/plan/moments.js";
-import { runCall } from "../src/run/call.js";
-import { NO_INPUTS } from "../src/run/inputs.js";
+import { NO_INPUTS } from "../src/run/call.js";
+import { runCall } from "../src/run/run-call.js";
 import { drive } from "../src/run/steps.js";
 import { Tensors } from "./cells.js";
 import { BenchPool, type Place } from "./pool.js";

@@ -5,8 +5,8 @@ import { Tensors } from "./cells.js";
 import { caseOf, type Family, KERNELS, type Kernel } from "./kernels.js";
 import { Limit } from "./limit.js";
 import { BenchPool } from "./pool.js";
-import type { SectionOptions } from "./results.js";
 import { type Sampling, sampleOne, type Timing } from "./samples.js";
+import type { SectionOptions } from "./section.js";
 import { formatBytes, formatThreads, type SectionText } from "./text.js";
 import { LIMIT_MOVES } from "./throughput.js";
 

@@ -6,8 +6,8 @@ import { Tensors } from "./cells.js";
 import { Limit } from "./limit.js";
 import { type Constants, errorOf, predict, threadCounts } from "./model.js";
 import { BenchPool } from "./pool.js";
-import type { SectionOptions } from "./results.js";
 import { type Candidate, median, type Samples, sampleInTurn, sampleOne, type Timing, timingOf } from "./samples.js";
+import type { SectionOptions } from "./section.js";
 import { formatBytes, type SectionText } from "./text.js";
 import { LIMIT_MOVES } from "./throughput.js";
 

@@ -4,9 +4,10 @@ import { describeSections, SECTIONS, type Section } from "./describe.js";
 import { measureLatency } from "./latency.js";
 import { describeMachine, memoryToUse } from "./machine.js";
 import { measureMemory } from "./memory.js";
-import type { Results, SectionOptions } from "./results.js";
+import type { Results } from "./results.js";
 import { measureRoofline } from "./roofline.js";
 import { measureScaling } from "./scaling.js";
+import type { SectionOptions } from "./section.js";
 import { formatSection } from "./text.js";
 import { measureThroughput } from "./throughput.js";
 

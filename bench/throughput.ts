@@ -5,8 +5,8 @@ import type { Case, Group } from "./cases.js";
 import { Tensors } from "./cells.js";
 import { Limit } from "./limit.js";
 import { plainLayerNorm } from "./plain.js";
-import type { SectionOptions } from "./results.js";
 import { type Candidate, median, medianRatio, type Samples, sampleInTurn, type Timing, timingOf } from "./samples.js";
+import type { SectionOptions } from "./section.js";
 import type { SectionText } from "./text.js";
 
 const ROUNDS = 15;

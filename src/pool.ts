@@ -10,8 +10,8 @@ import {
 import { forward } from "./calls/forward.js";
 import { moments, momentsOf } from "./calls/moments-of.js";
 import type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/options.js";
+import { checkPositiveInteger, readOptions } from "./check.js";
 import { describe, InvalidArgumentError, InvalidShapeError, PoolClosedError } from "./errors.js";
-import { checkPositiveInteger, readOptions } from "./layers/arguments.js";
 import type { Layer } from "./layers/layer.js";
 import { Arena } from "./memory/arena.js";
 import type { Moments, SetMoments } from "./merge/moments.js";
@@ -29,6 +29,8 @@ import {
 } from "./tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "./tensor/shape.js";
 import { type Holding, Tensor } from "./tensor/tensor.js";
+
+export { MAX_THREADS } from "./run/threads.js";
 
 export interface NormPoolOptions {
   /** Worker threads, up to 255. Default: os.availableParallelism(). They start with the first tensor that is worth it. */

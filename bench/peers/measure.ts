@@ -2,8 +2,8 @@
 import { NormPool, type Shape, type Tensor } from "../../src/index.js";
 import { fill } from "../cells.js";
 import { PEERS, type PeerRow, type PeersResult } from "../peers.js";
-import type { SectionOptions } from "../results.js";
 import { type Candidate, medianRatio, sampleInTurn, timingOf } from "../samples.js";
+import type { SectionOptions } from "../section.js";
 import { CALLS, type Call } from "./calls.js";
 import { startOnnxRuntime } from "./onnxruntime.js";
 import { messageOf, type Peer, type PeerCall } from "./peer.js";

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { MAX_THREADS } from "../run/threads.js";
+import { MAX_THREADS } from "../pool.js";
 import { type BenchCommandOptions, runBenchCommand } from "./bench.js";
 import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
 import { inspectNpy } from "./npy-file.js";

@@ -1,7 +1,7 @@
+import { checkBoolean, readOptions } from "../check.js";
 import { describe, InvalidArgumentError } from "../errors.js";
 import type { Parameter } from "../tensor/parameter.js";
 import type { Shape } from "../tensor/shape.js";
-import { checkBoolean, readOptions } from "./arguments.js";
 import type { Computation, Layer, LayerCall } from "./layer.js";
 import {
   type LoadStateOptions,

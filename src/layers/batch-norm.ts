@@ -1,8 +1,8 @@
+import { readOptions } from "../check.js";
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import type { SetMoments } from "../merge/moments.js";
 import { batchNormGeometry } from "../plan/geometry.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
-import { readOptions } from "./arguments.js";
 import { channelView, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
 import type { LayerCall, Normalization } from "./layer.js";

@@ -1,15 +1,14 @@
+import { checkBoolean, checkPositiveInteger } from "../check.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import {
-  checkBoolean,
   checkEps,
   checkInputDtype,
   checkMomentum,
   checkParameter,
   checkParameterDtype,
-  checkPositiveInteger,
   makeParameter,
   type ParameterDtype,
 } from "./arguments.js";

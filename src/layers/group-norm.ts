@@ -1,17 +1,15 @@
+import { checkBoolean, checkPositiveInteger, readOptions } from "../check.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { groupNormGeometry } from "../plan/geometry.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import {
-  checkBoolean,
   checkEps,
   checkInputDtype,
   checkParameter,
   checkParameterDtype,
-  checkPositiveInteger,
   makeParameter,
   type ParameterDtype,
-  readOptions,
 } from "./arguments.js";
 import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
 import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";

@@ -1,15 +1,14 @@
+import { checkBoolean, readOptions } from "../check.js";
 import { layerNormGeometry } from "../plan/geometry.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { cellsOf, product, type Shape } from "../tensor/shape.js";
 import {
-  checkBoolean,
   checkEps,
   checkInputDtype,
   checkParameter,
   checkParameterDtype,
   makeParameter,
   type ParameterDtype,
-  readOptions,
 } from "./arguments.js";
 import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
 import { refuseChannelAxis } from "./channel-axis.js";

@@ -1,6 +1,6 @@
+import { checkPositiveInteger, readOptions } from "../check.js";
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { formatShape, product, type Shape } from "../tensor/shape.js";
-import { checkPositiveInteger, readOptions } from "./arguments.js";
 import { BaseLayer, pythonFloat } from "./base-layer.js";
 import { refuseChannelAxis } from "./channel-axis.js";
 import type { LayerCall, Response } from "./layer.js";

@@ -1,7 +1,8 @@
 // The last dimensions that LayerNorm and RMSNorm normalise over.
+
+import { checkSize } from "../check.js";
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { cellsOf, formatShape, type Shape } from "../tensor/shape.js";
-import { checkSize } from "./arguments.js";
 
 /** The argument as a shape. Throws InvalidArgumentError. */
 export function checkNormalizedShape(operation: string, value: unknown): Shape {

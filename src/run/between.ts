@@ -10,7 +10,7 @@ import { blocksOf, type Grid } from "../plan/grid.js";
 import { entriesPerSample } from "../plan/phase.js";
 import type { BetweenStep, StatisticsSource, Step, TableRole } from "../plan/plan.js";
 import type { Stripe } from "../plan/stripes.js";
-import type { Found, Inputs } from "./inputs.js";
+import type { Found, Inputs } from "./call.js";
 import type { StripeTables } from "./tables.js";
 
 /** A step's sets, entries or sums: [0, count), of which `run` takes some. */

@@ -1,13 +1,13 @@
-// The one way in which a call runs: its tensors are opened and kept, its plan is run, its results taken, and all is given back.
-
+// A call as it is run: what it is of, what comes with it, where what it finds out goes, and who watches.
+import type { ParameterGradients } from "../merge/gradients.js";
+import type { SetMoments } from "../merge/moments.js";
+import type { RunningStatistics } from "../merge/statistics.js";
+import type { GradientSums } from "../merge/sums.js";
 import type { Geometry } from "../plan/geometry.js";
+import type { Phase } from "../plan/phase.js";
 import type { Plan } from "../plan/plan.js";
+import type { Parameter } from "../tensor/parameter.js";
 import type { Tensor } from "../tensor/tensor.js";
-import type { Executor } from "./executor.js";
-import type { Found, Inputs } from "./inputs.js";
-import { runPlan } from "./run-plan.js";
-import { Scope } from "./scope.js";
-import type { Steps } from "./steps.js";
 
 /** How far a call is. */
 export interface Progress {
@@ -15,15 +15,7 @@ export interface Progress {
    * What the workers are doing. Forward: moments and apply follow each other, normalize is both at once. Backward: after
    * moments (if they are not given) accumulate, reduce and propagate follow each other, differentiate is all at once.
    */
-  readonly phase:
-    | "normalize"
-    | "moments"
-    | "apply"
-    | "reduce"
-    | "accumulate"
-    | "propagate"
-    | "differentiate"
-    | "response";
+  readonly phase: Phase["kind"];
   /** Slices done, of all phases of the call. */
   readonly done: number;
   /** Slices of all phases of the call. */
@@ -54,30 +46,23 @@ export interface Call<T> {
   finish(): T;
 }
 
-export function* runCall<T>(executor: Executor, call: Call<T>): Steps<T> {
-  const { operation, x, g, y } = call;
-  const scope = new Scope(executor, operation);
-  let failed = true;
-  try {
-    const specs = { x: scope.open(x), g: g && scope.open(g), y: y && scope.open(y) };
-    if (x.size > 0) yield* runPlan(executor, call, specs, scope.workspace);
-    const result = call.finish();
-    yield executor.turn(x.size);
-    failed = false;
-    return result;
-  } catch (error) {
-    if (call.owned) y?.dispose();
-    throw error;
-  } finally {
-    close(scope, failed);
-  }
+/** What comes with a call beside its tensors; null where there is none. */
+export interface Inputs {
+  readonly weight: Parameter | null;
+  readonly bias: Parameter | null;
+  readonly running: RunningStatistics | null;
+  readonly moments: SetMoments | null;
+  readonly sums: GradientSums | null;
 }
 
-/** A call that fails has its reason already. */
-function close(scope: Scope, failed: boolean): void {
-  try {
-    scope.close();
-  } catch (error) {
-    if (!failed) throw error;
-  }
+export const NO_INPUTS: Inputs = { weight: null, bias: null, running: null, moments: null, sums: null };
+
+/** Where what a call finds out goes, a stripe at a time; null where it is not wanted. */
+export interface Found {
+  /** Told {mean, M2} of each set from `first` on, of `count` cells. */
+  readonly moments?: ((pairs: Float64Array, first: number, count: number) => void) | null;
+  /** Added to. */
+  readonly gradients?: ParameterGradients | null;
+  /** Taken by channel. */
+  readonly sums?: GradientSums | null;
 }

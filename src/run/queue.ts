@@ -8,8 +8,11 @@ const { nextTick } = process;
 /** How often `share` looks whether the workers' last slices are done: for some 10 us, less than waiting for their answers takes. */
 const SPINS = 1000;
 
+/** What the queue gives tasks to. */
+export type Crew = Pick<Threads, "count" | "post" | "close">;
+
 export class Queue {
-  readonly #threads: Threads;
+  readonly #threads: Crew;
   /** In the order of their calls. Those that have ended are taken out. */
   readonly #works: Work[] = [];
   /** Seats that nobody has. */
@@ -19,7 +22,7 @@ export class Queue {
   /** Told when no task is running. */
   #idle: (() => void) | undefined;
 
-  constructor(threads: Threads) {
+  constructor(threads: Crew) {
     this.#threads = threads;
     this.#free = Array.from({ length: threads.count }, (_, i) => threads.count - 1 - i);
   }

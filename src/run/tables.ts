@@ -7,7 +7,7 @@ import type { PhaseStep, Role, Step, TableRole } from "../plan/plan.js";
 import { numbersOf, type Stripe } from "../plan/stripes.js";
 import type { Spec } from "../storage/spec.js";
 import type { Parameter } from "../tensor/parameter.js";
-import type { Inputs } from "./inputs.js";
+import type { Inputs } from "./call.js";
 
 const PAIR_BYTES = 16;
 /** Addresses count modulo this. */

@@ -1,8 +1,8 @@
 // safetensors files: the length of a JSON header, the header (names to dtype, shape and place), the cells.
 // Format: https://github.com/huggingface/safetensors#format
 import { type FileHandle, open, stat } from "node:fs/promises";
+import { readOptions } from "../check.js";
 import { describe, FileFormatError, InvalidArgumentError } from "../errors.js";
-import { readOptions } from "../layers/arguments.js";
 import type { StateDict, StateTensor } from "../layers/state.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
 

@@ -1,0 +1,33 @@
+// Checks of arguments, for whatever the public face takes.
+import { describe, InvalidArgumentError } from "./errors.js";
+
+/** `given` over `defaults`. Throws InvalidArgumentError on anything but an object of the defaults' keys. */
+export function readOptions<T extends object>(operation: string, given: unknown, defaults: T, argument = "options"): T {
+  if (given === undefined) return defaults;
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw new InvalidArgumentError(operation, argument, "an object", describe(given));
+  }
+  const read = { ...defaults };
+  for (const [key, value] of Object.entries(given)) {
+    if (!Object.hasOwn(defaults, key)) {
+      throw new InvalidArgumentError(operation, argument, `only ${Object.keys(defaults).join(", ")}`, describe(key));
+    }
+    if (value !== undefined) Object.assign(read, { [key]: value });
+  }
+  return read;
+}
+
+export function checkPositiveInteger(operation: string, argument: string, value: unknown): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError(operation, argument, "a positive safe integer", describe(value));
+}
+
+export function checkSize(operation: string, argument: string, value: unknown): number {
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new InvalidArgumentError(operation, argument, "a safe integer, 0 or more", describe(value));
+}
+
+export function checkBoolean(operation: string, argument: string, value: unknown): boolean {
+  if (typeof value === "boolean") return value;
+  throw new InvalidArgumentError(operation, argument, "true or false", describe(value));
+}

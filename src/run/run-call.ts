@@ -1,0 +1,34 @@
+// The one way in which a call runs: its tensors are opened and kept, its plan is run, its results taken, and all is given back.
+import type { Call } from "./call.js";
+import type { Executor } from "./executor.js";
+import { runPlan } from "./run-plan.js";
+import { Scope } from "./scope.js";
+import type { Steps } from "./steps.js";
+
+export function* runCall<T>(executor: Executor, call: Call<T>): Steps<T> {
+  const { operation, x, g, y } = call;
+  const scope = new Scope(executor, operation);
+  let failed = true;
+  try {
+    const specs = { x: scope.open(x), g: g && scope.open(g), y: y && scope.open(y) };
+    if (x.size > 0) yield* runPlan(executor, call, specs, scope.workspace);
+    const result = call.finish();
+    yield executor.turn(x.size);
+    failed = false;
+    return result;
+  } catch (error) {
+    if (call.owned) y?.dispose();
+    throw error;
+  } finally {
+    close(scope, failed);
+  }
+}
+
+/** A call that fails has its reason already. */
+function close(scope: Scope, failed: boolean): void {
+  try {
+    scope.close();
+  } catch (error) {
+    if (!failed) throw error;
+  }
+}
