@@ -115,6 +115,10 @@ describe("normpool bench --quick", () => {
     }
     expect(new Set(latency?.points.map(({ series }) => series))).toEqual(new Set(SERIES));
     for (const { time } of latency?.points ?? []) expectTiming(time);
+    const { calls, shape, ...times } = latency?.atOnce ?? { calls: 0, shape: [] };
+    expect([calls, shape]).toEqual([10, [256, 1024]]);
+    expect(Object.keys(times)).toEqual(["alone", "first", "middle", "last"]);
+    for (const time of Object.values(times)) expectTiming(time);
   });
 
   test("the page is well-formed, and needs nothing from elsewhere", () => {
