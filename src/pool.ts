@@ -126,8 +126,8 @@ export class NormPool implements AsyncDisposable {
   }
 
   /**
-   * Normalises `x` with `layer`. The weights are read when the call starts; running statistics are updated when the output is
-   * complete, and not at all if the call fails.
+   * Normalises `x` with `layer`. The weights are read when the call starts (of more than some 300,000 channels, when the call comes to them:
+   * do not change them meanwhile); running statistics are updated when the output is complete, and not at all if the call fails.
    *
    * @param x a tensor of a shape and dtype that the layer takes; of this pool, or as `wrap` has them.
    * @returns `options.out`, or a new tensor of this pool of the same dtype (of uint8 input: float32) and shape.

@@ -53,6 +53,7 @@ const failing: Driver = {
   },
 };
 
+/** Workers import it by its URL. @public */
 export const drivers = { failing };
 
 export function failingSpec(buffer: SharedArrayBuffer, byteOffset = 0) {

@@ -1,20 +1,12 @@
 // The built kernel module, and each kernel alone: lengths about every loop's edge, any alignment of 4 bytes.
 
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { NEAR } from "../src/merge/tables.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
 import { TABLE_FIELDS } from "../src/plan/phase.js";
-import {
-  ARITHMETIC,
-  CELL_CODES,
-  exportName,
-  instantiate,
-  type Kernels,
-  kernelModule,
-  OTHER_KERNELS,
-  SHARED_CONSTANTS,
-} from "../workers/kernels.js";
+import { ARITHMETIC, CELL_CODES, exportName, OTHER_KERNELS, SHARED_CONSTANTS } from "../workers/arithmetic.js";
+import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
 import { STAGE_BYTES, STAGE_COLUMNS } from "../workers/scratch.js";
 import { wasm } from "../workers/webassembly.js";
 import { layerNorm } from "./reference.js";
@@ -81,6 +73,22 @@ describe("the module", () => {
     const exported = wasm.Module.exports(kernelModule()).filter(({ kind }) => kind === "function");
     const typed = ARITHMETIC.flatMap((kernel) => [exportName(kernel, "F32"), exportName(kernel, "F64")]);
     expect(exported.map(({ name }) => name).sort()).toEqual([...typed, ...OTHER_KERNELS].sort());
+  });
+
+  test("is made of files that import one way: no circles", () => {
+    const folder = new URL("../../workers/kernels/", import.meta.url);
+    const files = readdirSync(folder);
+    const importsOf = (file: string) =>
+      [...readFileSync(new URL(file, folder), "utf8").matchAll(/from "\.\/([^"]+)"/g)].map(([, name]) => `${name}.ts`);
+    const done = new Set<string>();
+    const visit = (file: string, path: readonly string[]) => {
+      if (path.includes(file)) expect.fail(`expected no circle but got ${[...path, file].join(" -> ")}`);
+      if (done.has(file)) return;
+      for (const next of importsOf(file)) visit(next, [...path, file]);
+      done.add(file);
+    };
+    for (const file of files) visit(file, []);
+    expect(done.size).toBe(files.length);
   });
 
   test("leaves memory as it is when a worker starts over it", () => {

@@ -11,9 +11,9 @@ import type { Executor } from "../run/executor.js";
 import { runCall } from "../run/run-call.js";
 import type { Steps } from "../run/steps.js";
 import type { Dtype } from "../tensor/dtype.js";
-import { isFilledWith, type Parameter } from "../tensor/parameter.js";
+import type { Parameter } from "../tensor/parameter.js";
 import { checkApart, checkTensor, type Tensor } from "../tensor/tensor.js";
-import { checkBatch } from "./forward.js";
+import { checkBatch, weighsNothing } from "./forward.js";
 import { checkCallOptions, checkLayer, checkOut, type LayerCallOptions } from "./options.js";
 
 /** What a gradient is taken of. */
@@ -69,7 +69,7 @@ export function* backward<D extends Dtype>(executor: Executor, layer: Layer, giv
     eps,
     centred,
     parameters,
-    weighted: !isFilledWith(weight, 1),
+    weighted: !weighsNothing(geometry, weight),
     statistics: running !== null ? "running" : moments !== null ? "moments" : "own",
     givenSums: sums !== null,
   } as const;

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import type { Computation, Layer, Normalization } from "../layers/layer.js";
-import { checkMoments, type SetMoments, unpackInto, unpackMoments } from "../merge/moments.js";
+import { checkMoments, packMoments, type SetMoments, unpackInto, unpackMoments } from "../merge/moments.js";
 import { resultDtype } from "../plan/cells.js";
 import { planForward } from "../plan/forward.js";
 import { cellsPerSet, type Geometry, setCount } from "../plan/geometry.js";
@@ -9,10 +9,11 @@ import { planResponse } from "../plan/response.js";
 import { runAtOnce } from "../run/at-once.js";
 import { NO_INPUTS } from "../run/call.js";
 import type { Executor } from "../run/executor.js";
+import { Kept } from "../run/kept.js";
 import { runCall } from "../run/run-call.js";
 import { drive, type Steps } from "../run/steps.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";
-import { isFilledWith } from "../tensor/parameter.js";
+import { isFilledWith, type Parameter } from "../tensor/parameter.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { checkApart, checkTensor, type Tensor } from "../tensor/tensor.js";
 import { checkCallOptions, checkFunction, checkLayer, checkOut, type ForwardOptions } from "./options.js";
@@ -83,7 +84,13 @@ function forwardAtOnce(executor: Executor, { operation, computation, x, y, momen
     });
     const pairs = runAtOnce(executor, operation, plan, x, y, affine, wanted);
     if (pairs === null) return false;
-    if (wanted) tell(computation, unpackMoments(pairs, cellsPerSet(geometry)), onMoments);
+    const count = cellsPerSet(geometry);
+    onMoments?.(unpackMoments(pairs, count)); // first: the call fails if it throws
+    if (computation.update !== null) {
+      const update = computation.update(new Kept());
+      update.add(pairs, 0, count);
+      for (const _ of update.commit());
+    }
     return true;
   } catch (error) {
     if (options.out === undefined) y.dispose();
@@ -96,9 +103,14 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
   const { geometry, eps, centred, weight, bias, running } = computation;
   const statistics: StatisticsSource = running !== null ? "running" : moments !== null ? "moments" : "own";
   // Only the tensor's own moments are found; those that came with the call are told as they came.
-  const wanted = statistics === "own" && (computation.update !== null || options.onMoments !== undefined);
+  const own = statistics === "own";
+  const { onMoments } = options;
+  const wanted = own && (computation.update !== null || onMoments !== undefined);
   const planOptions = { dtype: x.dtype, eps, centred, affine: !isPlain(computation), statistics, wanted };
-  const found = wanted ? emptyMoments(geometry, x.size > 0 ? cellsPerSet(geometry) : 0) : moments;
+  const count = moments?.count ?? (x.size > 0 ? cellsPerSet(geometry) : 0);
+  const told = !own || onMoments === undefined ? moments : emptyMoments(geometry, count);
+  const kept = computation.update && new Kept();
+  const update = kept && computation.update?.(kept);
   return runCall(executor, {
     operation,
     plan: planForward(geometry, planOptions),
@@ -108,12 +120,26 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
     y,
     owned: options.out === undefined,
     inputs: { ...NO_INPUTS, weight, bias, running, moments },
-    found: { moments: wanted ? (pairs, first) => unpackInto(found as SetMoments, first, pairs) : null },
+    found: {
+      moments: wanted
+        ? (pairs, first) => {
+            if (told !== null) unpackInto(told, first, pairs);
+            update?.add(pairs, first, count);
+          }
+        : null,
+    },
     watchers: options,
     finish: () => {
-      if (found !== null) tell(computation, found, options.onMoments);
+      if (told !== null) onMoments?.(told);
       return y;
     },
+    *commit() {
+      if (update === null || update === undefined) return;
+      // What no step found: of no cells, or what came with the call.
+      if (!own || x.size === 0) update.add(packMoments(moments ?? emptyMoments(geometry, 0)), 0, count);
+      yield* update.commit();
+    },
+    end: () => kept?.close(),
   });
 }
 
@@ -139,13 +165,17 @@ function respond(
 }
 
 /** Whether weight and bias would change no bit: ones and zeros, as a new layer has them. */
-function isPlain({ weight, bias }: Normalization): boolean {
-  return isFilledWith(weight, 1) && isFilledWith(bias, 0);
+function isPlain({ geometry, weight, bias }: Normalization): boolean {
+  return weighsNothing(geometry, weight) && isFilledWith(bias, 0);
 }
 
-function tell({ update }: Normalization, found: SetMoments, onMoments: ForwardOptions["onMoments"]): void {
-  onMoments?.(found); // first: the call fails if it throws
-  update?.(found);
+/** So many channels are not looked through for ones: it would hold up the event loop. */
+const MANY = 1 << 20;
+
+/** Whether weights are all 1. Of very many channels it is not asked: where a set has one weight, ones change no bit and hardly the time. */
+export function weighsNothing({ k }: Geometry, weight: Parameter | null): boolean {
+  if (weight !== null && k === 1 && weight.length > MANY) return false;
+  return isFilledWith(weight, 1);
 }
 
 /** The whole batch's moments for a layer that merges them, checked. */

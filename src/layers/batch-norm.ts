@@ -1,11 +1,10 @@
 import { readOptions } from "../check.js";
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
-import type { SetMoments } from "../merge/moments.js";
 import { batchNormGeometry } from "../plan/geometry.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { channelView, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
-import type { LayerCall, Normalization } from "./layer.js";
+import type { LayerCall, Normalization, Numbers, RunningUpdate } from "./layer.js";
 
 const DEFAULTS: Required<ChannelNormOptions> = {
   eps: 1e-5,
@@ -55,7 +54,7 @@ abstract class BatchNorm extends ChannelNorm {
       ...this.affine(c),
       running: fromBatch ? null : running,
       merged,
-      update: this.training && running !== null ? (moments) => this.#update(moments) : null,
+      update: this.training && running !== null ? (kept) => this.#update(kept) : null,
     };
   }
 
@@ -71,12 +70,30 @@ abstract class BatchNorm extends ChannelNorm {
     throw new InvalidShapeError(this.name, message, shape);
   }
 
-  #update({ count, mean, m2 }: SetMoments): void {
+  #update(kept: Numbers): RunningUpdate {
+    let cells = 0;
+    const commit = () => this.#commit(kept, cells);
+    return {
+      add(pairs, _, count) {
+        cells = count;
+        kept.put(pairs);
+      },
+      commit,
+    };
+  }
+
+  *#commit(kept: Numbers, count: number): Generator<void> {
     this.numBatchesTracked = (this.numBatchesTracked ?? 0) + 1;
-    if (count === 0 || this.runningMean === null || this.runningVar === null) return;
+    const { runningMean, runningVar } = this;
+    if (count === 0 || runningMean === null || runningVar === null) return;
     const factor = this.momentum ?? 1 / this.numBatchesTracked;
-    updateRunning(this.runningMean, (c) => mean[c] as number, factor);
-    updateRunning(this.runningVar, (c) => (m2[c] as number) / (count - 1), factor);
+    let channel = 0;
+    for (const pairs of kept.all()) {
+      if (channel > 0) yield;
+      updateRunning(runningMean, channel, pairs.length / 2, factor, (i) => pairs[2 * i] as number);
+      updateRunning(runningVar, channel, pairs.length / 2, factor, (i) => (pairs[2 * i + 1] as number) / (count - 1));
+      channel += pairs.length / 2;
+    }
   }
 }
 

@@ -209,7 +209,17 @@ export abstract class ChannelNorm extends BaseLayer {
   }
 }
 
-/** running = factor * new + (1 - factor) * running, in place, in float64 with one rounding. */
-export function updateRunning(running: Parameter, fresh: (channel: number) => number, factor: number): void {
-  for (let c = 0; c < running.length; c++) running[c] = factor * fresh(c) + (1 - factor) * (running[c] as number);
+/**
+ * running = factor * new + (1 - factor) * running of channels [first, first + count), in place, in float64 with one rounding.
+ * @param fresh told the channel counted from `first`.
+ */
+export function updateRunning(
+  running: Parameter,
+  first: number,
+  count: number,
+  factor: number,
+  fresh: (channel: number) => number,
+): void {
+  for (let i = 0, c = first; i < count; i++, c++)
+    running[c] = factor * fresh(i) + (1 - factor) * (running[c] as number);
 }

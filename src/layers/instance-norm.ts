@@ -1,11 +1,10 @@
 import { readOptions } from "../check.js";
 import { InvalidShapeError } from "../errors.js";
-import type { SetMoments } from "../merge/moments.js";
 import { instanceNormGeometry } from "../plan/geometry.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
-import type { LayerCall, Normalization } from "./layer.js";
+import type { LayerCall, Normalization, RunningUpdate } from "./layer.js";
 
 const DEFAULTS: Required<ChannelNormOptions> = {
   eps: 1e-5,
@@ -64,7 +63,7 @@ abstract class InstanceNorm extends ChannelNorm {
       ...this.affine(c),
       running: fromBatch ? null : running,
       merged: false,
-      update: updates ? (moments) => this.#update(moments, n, momentum) : null,
+      update: updates ? () => this.#update(c, n, momentum) : null,
     };
   }
 
@@ -77,17 +76,29 @@ abstract class InstanceNorm extends ChannelNorm {
   }
 
   /** Each instance's statistics, averaged over the samples. torch leaves num_batches_tracked at 0 here. */
-  #update({ count, mean, m2 }: SetMoments, samples: number, momentum: number): void {
-    if (this.runningMean === null || this.runningVar === null) return;
-    const channels = mean.length / samples;
-    const average = (values: Float64Array) => (channel: number) => {
-      let sum = 0;
-      for (let n = 0; n < samples; n++) sum += values[n * channels + channel] as number;
-      return sum / samples;
+  #update(channels: number, samples: number, momentum: number): RunningUpdate {
+    const sums = { mean: new Float64Array(channels), m2: new Float64Array(channels) };
+    let cells = 0;
+    const commit = () => {
+      const { runningMean, runningVar } = this;
+      if (runningMean === null || runningVar === null) return [];
+      const mean = (c: number) => (sums.mean[c] as number) / samples;
+      const variance = (c: number) => (sums.m2[c] as number) / samples / (cells - 1);
+      updateRunning(runningMean, 0, channels, momentum, mean);
+      updateRunning(runningVar, 0, channels, momentum, variance);
+      return [];
     };
-    const averageM2 = average(m2);
-    updateRunning(this.runningMean, average(mean), momentum);
-    updateRunning(this.runningVar, (c) => averageM2(c) / (count - 1), momentum);
+    return {
+      add(pairs, first, count) {
+        cells = count;
+        for (let at = 0, channel = first % channels; at < pairs.length; at += 2) {
+          sums.mean[channel] = (sums.mean[channel] as number) + (pairs[at] as number);
+          sums.m2[channel] = (sums.m2[channel] as number) + (pairs[at + 1] as number);
+          channel = channel + 1 === channels ? 0 : channel + 1;
+        }
+      },
+      commit,
+    };
   }
 }
 

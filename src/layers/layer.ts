@@ -1,4 +1,3 @@
-import type { SetMoments } from "../merge/moments.js";
 import type { RunningStatistics } from "../merge/statistics.js";
 import type { Geometry } from "../plan/geometry.js";
 import type { ResponsePlanOptions } from "../plan/response.js";
@@ -20,8 +19,24 @@ export interface Normalization {
   readonly running: RunningStatistics | null;
   /** Whether the moments of a whole batch may be used, of which the tensor is a part (SyncBatchNorm in training). */
   readonly merged: boolean;
-  /** Takes the sets' moments into the layer's running statistics, once the output is complete. */
-  readonly update: ((moments: SetMoments) => void) | null;
+  /** Begins a call's share in the layer's running statistics, if it has any. */
+  readonly update: ((kept: Numbers) => RunningUpdate) | null;
+}
+
+/** Numbers that are kept until a call has succeeded, in the order in which they were put. */
+export interface Numbers {
+  /** Keeps a copy. */
+  put(numbers: Float64Array): void;
+  /** What was put; an array is good until the next one is asked for. */
+  all(): Iterable<Float64Array>;
+}
+
+/** A call's share in running statistics: it adds moments as it finds them, and commits when its output is complete. */
+export interface RunningUpdate {
+  /** Takes {mean, M2} of sets, of `count` cells each, from set `first` on. In order. */
+  add(pairs: Float64Array, first: number, count: number): void;
+  /** Takes what was added into the running statistics. Where that is much, a piece at a time, and yields between two pieces. */
+  commit(): Iterable<void>;
 }
 
 /** LocalResponseNorm. */

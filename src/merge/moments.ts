@@ -95,6 +95,16 @@ export function unpackMoments(pairs: Float64Array, count: number): SetMoments {
   return moments;
 }
 
+/** {mean, M2} of each set. */
+export function packMoments({ mean, m2 }: SetMoments): Float64Array {
+  const pairs = new Float64Array(2 * mean.length);
+  for (let set = 0; set < mean.length; set++) {
+    pairs[2 * set] = mean[set] as number;
+    pairs[2 * set + 1] = m2[set] as number;
+  }
+  return pairs;
+}
+
 /** Takes the pairs of sets from `first` on. */
 export function unpackInto({ mean, m2 }: SetMoments, first: number, pairs: Float64Array): void {
   for (let at = 0, set = first; at < pairs.length; at += 2, set++) {

@@ -136,10 +136,10 @@ function statisticsOf(
   { from, eps }: { readonly from: StatisticsSource; readonly eps: number },
   { plan, sample, group, groups }: Stripe,
   tables: StripeTables,
-  { moments, running }: Inputs,
+  { moments }: Inputs,
 ): Statistics {
   if (from === "own") return ofPairs(tables.values("moments"), cellsPerSet(plan.geometry), eps);
   if (from === "moments" && moments !== null) return ofMoments(moments, sample * groups + group, eps);
-  if (running === null) throw new RangeError(`expected statistics but got none from ${from}`);
-  return ofRunning(running, group, eps);
+  if (tables.running === undefined) throw new RangeError(`expected statistics but got none from ${from}`);
+  return ofRunning(tables.running, 0, eps);
 }

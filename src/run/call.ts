@@ -44,6 +44,10 @@ export interface Call<T> {
   readonly watchers: Watchers;
   /** The call's result, once all is computed. What it throws fails the call. */
   finish(): T;
+  /** What is taken into the layer when nothing can fail the call any more; yields where the event loop may have a turn. */
+  commit?(): Iterable<void>;
+  /** Gives back what the call's own side holds, however it ends. */
+  end?(): void;
 }
 
 /** What comes with a call beside its tensors; null where there is none. */

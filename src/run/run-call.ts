@@ -1,6 +1,6 @@
 // The one way in which a call runs: its tensors are opened and kept, its plan is run, its results taken, and all is given back.
 import type { Call } from "./call.js";
-import type { Executor } from "./executor.js";
+import { type Executor, nextTurn } from "./executor.js";
 import { runPlan } from "./run-plan.js";
 import { Scope } from "./scope.js";
 import type { Steps } from "./steps.js";
@@ -13,6 +13,7 @@ export function* runCall<T>(executor: Executor, call: Call<T>): Steps<T> {
     const specs = { x: scope.open(x), g: g && scope.open(g), y: y && scope.open(y) };
     if (x.size > 0) yield* runPlan(executor, call, specs, scope.workspace);
     const result = call.finish();
+    if (call.commit !== undefined) for (const _ of call.commit()) yield nextTurn();
     yield executor.turn(x.size);
     failed = false;
     return result;
@@ -20,6 +21,7 @@ export function* runCall<T>(executor: Executor, call: Call<T>): Steps<T> {
     if (call.owned) y?.dispose();
     throw error;
   } finally {
+    call.end?.();
     close(scope, failed);
   }
 }

@@ -2,6 +2,7 @@
 import { NO_PARAMETERS, NO_RESULTS, NO_TABLES, NONE, type Operands } from "../../workers/operands.js";
 import { widenInto } from "../memory/widen.js";
 import type { Block, Workspace } from "../memory/workspace.js";
+import type { RunningStatistics } from "../merge/statistics.js";
 import { affineCount, type Geometry } from "../plan/geometry.js";
 import type { PhaseStep, Role, Step, TableRole } from "../plan/plan.js";
 import { numbersOf, type Stripe } from "../plan/stripes.js";
@@ -18,6 +19,7 @@ export class StripeTables {
   readonly #workspace: Workspace;
   readonly #inputs: Inputs;
   readonly #blocks = new Map<TableRole, Block>();
+  #running: RunningStatistics | undefined;
   /** The first affine index of the weights that are there, and how many. */
   #affine: { readonly first: number; readonly count: number } | undefined;
 
@@ -36,9 +38,21 @@ export class StripeTables {
     const count = affineCount(geometry);
     if (this.#affine?.first === first && this.#affine.count === count) return;
     this.#affine = { first, count };
-    const { weight, bias } = this.#inputs;
+    const { weight, bias, running } = this.#inputs;
+    if (running !== null) {
+      // A copy, as of the weights: the table is filled a piece at a time, with turns of the event loop between.
+      this.#running = {
+        mean: running.mean.slice(first, first + count),
+        variance: running.variance.slice(first, first + count),
+      };
+    }
     if (isRead(steps, "weight")) this.#widen("weight", weight, 1, affineRepeat);
     if (isRead(steps, "bias")) this.#widen("bias", bias, 0, affineRepeat);
+  }
+
+  /** The running statistics of the stripe's channels. */
+  get running(): RunningStatistics | undefined {
+    return this.#running;
   }
 
   /** The numbers of a role. There may be more of them than the stripe has. */

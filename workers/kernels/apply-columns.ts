@@ -1,6 +1,6 @@
 // Phase `apply`, layout `columns`: each column has a mean, a scale and a shift of its own. As apply.ts, float64 with one rounding.
 import { applied } from "./apply";
-import { finished, inputAt, loaded, outputAt, staged, target } from "./cells";
+import { finished, inputAt, loaded, outputAt, converted, target } from "./cells";
 import { APPLY_FIELDS, SEGMENT } from "./constants";
 import { bytesOf, loadCell, pair0, pair1, pair2, pair3, putPair0, putPair1, putPair2, putPair3, storeCell } from "./lanes";
 
@@ -53,7 +53,7 @@ function applyColumns<A>(
   const bytes = width << 3, end = first + count;
   for (let row = first; row < end; row++) {
     const means = table + (row / rows) * APPLY_FIELDS * bytes;
-    if (sizeof<A>() == 4 && !staged() && row + 1 < end && (row + 1) % rows != 0) {
+    if (sizeof<A>() == 4 && !converted() && row + 1 < end && (row + 1) % rows != 0) {
       const at = (row * width) << 2;
       applyF32TwoRows(x + at, y + at, width, width << 2, means, means + bytes, means + 2 * bytes);
       row++;

@@ -1,7 +1,7 @@
 // How cells are stored: the one seam between the arithmetic, which knows float32 and float64, and every other dtype.
 //
-// float32 and float64 cells are computed on where they lie. float16, bfloat16 and uint8 are staged: a segment at most is converted
-// to float32 in this thread's stage, computed on there, and converted back (uint8 gives float32 results, which need no way back).
+// float32 and float64 cells are computed on where they lie. float16, bfloat16 and uint8 are converted: a segment at most
+// to float32 in this thread's stage, where it is computed on, and back (uint8 gives float32 results, which need no way back).
 // The stage is as large as two segments, so it stays in a core's cache, and no copy of the tensor is ever made.
 import { BFLOAT16, FLOAT16, FLOAT32, FLOAT64, SEGMENT, UINT8 } from "./constants";
 import { pinU32 } from "./lanes";
@@ -40,7 +40,7 @@ export function outputAt(y: usize, index: usize): usize {
 
 /** Whether cells have to be converted before they can be computed on. */
 @inline
-export function staged(): bool {
+export function converted(): bool {
   return stored >= FLOAT16;
 }
 

@@ -217,15 +217,15 @@ export function applyHalves(x: usize, y: usize, n: usize, center: f64, scale: f6
   // A center far from float32's ends keeps differences from it from overflowing.
   const safe = isModerate(scale) && isModerate(shift) && Math.abs(center) < 1e36 && !(isF16 && anySpecialF16(x, n));
   if (!safe || whole == 0) {
-    applyStaged(x, y, n, center, scale, shift, 0, 0);
+    applyConverted(x, y, n, center, scale, shift, 0, 0);
     return;
   }
-  if (whole < n) applyStaged(x + (whole << 1), y + (whole << 1), n - whole, center, scale, shift, 0, 0);
+  if (whole < n) applyConverted(x + (whole << 1), y + (whole << 1), n - whole, center, scale, shift, 0, 0);
   if (isF16) applyF16(x, y, whole, center, scale, shift, 0, 0);
   else applyBF16(x, y, whole, center, scale, shift, 0, 0);
 }
 
-/** Whether normalizeHalves takes sets of this kind; the others are staged. */
+/** Whether normalizeHalves takes sets of this kind; the others are converted. */
 export function takesHalves(length: usize, groups: usize, run: usize, weight: usize): bool {
   if (length < BLOCKS_FROM || length > SEGMENT) return false;
   if (weight == 0 || run == length) return true;
@@ -278,14 +278,14 @@ export function normalizeHalves(
     const next = set + 1 < end ? at + step : 0;
     if (next) pivot = pivotF32(loaded(next, 32));
     if (!finite || !moderate || !isModerate(rstd) || !isModerate(scale) || !isModerate(shift)) {
-      applyStaged(at, to, length, center, scale, shift, byCell ? weight : 0, bias);
+      applyConverted(at, to, length, center, scale, shift, byCell ? weight : 0, bias);
       if (next && isF16) sumsF16(next, length, pivot);
       else if (next) sumsBF16(next, length, pivot);
       continue;
     }
     if (whole < length) {
       const rest = whole << 1, entry = whole << 3;
-      applyStaged(at + rest, to + rest, length - whole, center, scale, shift, byCell ? weight + entry : 0, bias + entry);
+      applyConverted(at + rest, to + rest, length - whole, center, scale, shift, byCell ? weight + entry : 0, bias + entry);
     }
     if (isF16) {
       if (byCell) applyF16Cells(at, to, whole, center, rstd, weights, biases, next, pivot);
@@ -296,7 +296,7 @@ export function normalizeHalves(
 }
 
 /** n cells in float64, by way of the stage. */
-function applyStaged(from: usize, to: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize): void {
+function applyConverted(from: usize, to: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize): void {
   const cells = loaded(from, n), results = target(to, cells);
   if (weight) applyCells<f32>(cells, results, n, center, scale, weight, bias);
   else applyRun<f32>(cells, results, n, center, scale, shift);

@@ -1,7 +1,7 @@
 // Phase `moments`, layout `columns`: moments of each column of a block of rows. As in moments.ts there are two ways. Exact, from the first
 // row as pivot; and for float32 by blocks of SWEEP rows, from the mean of rows all over the segment, twice as fast. Where
 // that lost digits, or a few rows are most of M2, four columns at a time are done again the exact way.
-import { inputAt, loadedRows, staged } from "./cells";
+import { inputAt, loadedRows, converted } from "./cells";
 import { PIVOT_ROWS, SWEEP, SWEPT_FROM } from "./constants";
 import { bytesOf, loadCell, pair0 } from "./lanes";
 import { betterPivot, finish, isSpread, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour, wellConditioned } from "./segment-moments";
@@ -50,7 +50,7 @@ function sumColumns<A>(x: usize, rows: usize, width: usize, stride: usize, colum
   for (let row: usize = 0; row < rows; row += SWEEP) {
     const sweep = min(SWEEP, rows - row);
     let top = inputAt(x, row * stride);
-    if (staged()) {
+    if (converted()) {
       top = loadedRows(top, sweep, width, stride);
       step = bytesOf<A>(width);
     }
@@ -151,7 +151,7 @@ function putPivots(x: usize, rows: usize, width: usize, stride: usize, pivots: u
   memory.fill(sums, 0, width << 3);
   for (let i: usize = 0; i < PIVOT_ROWS; i++) {
     const row = inputAt(x, ((i * rows) / PIVOT_ROWS) * stride);
-    const cells = staged() ? loadedRows(row, 1, width, stride) : row;
+    const cells = converted() ? loadedRows(row, 1, width, stride) : row;
     for (let c: usize = 0; c < width; c += 4) addWidened(sums + (c << 3), v128.load(cells + (c << 2)));
   }
   for (let c: usize = 0; c < width; c++) {
@@ -178,7 +178,7 @@ export function momentsF32Columns(x: usize, partials: usize, rows: usize, width:
   let step = stride << 2;
   for (let row: usize = 0; row < swept; row += SWEEP) {
     let top = inputAt(x, row * stride);
-    if (staged()) {
+    if (converted()) {
       top = loadedRows(top, SWEEP, four, stride);
       step = four << 2;
     }
@@ -187,7 +187,7 @@ export function momentsF32Columns(x: usize, partials: usize, rows: usize, width:
   let rest: usize = 0;
   if (swept < rows) {
     rest = inputAt(x, swept * stride);
-    if (staged()) rest = loadedRows(rest, rows - swept, four, stride);
+    if (converted()) rest = loadedRows(rest, rows - swept, four, stride);
   }
   for (let c: usize = 0; c < four; c++) {
     const pivot = <f64>load<f32>(pivots + (c << 2));

@@ -1,5 +1,5 @@
 // Phase `moments`: {mean, M2} of each segment, where its cells are runs. Where they are columns: moments-columns.ts.
-import { inputAt, isHalf, loaded, loadedRows, staged } from "./cells";
+import { inputAt, isHalf, loaded, loadedRows, converted } from "./cells";
 import { LONG_RUN, SEGMENT } from "./constants";
 import { momentsOfHalves } from "./halves";
 import { bytesOf, loadCell } from "./lanes";
@@ -71,7 +71,7 @@ function momentsRuns<A>(
       endMerge();
     } else {
       let run = inputAt(x, at), step = bytesOf<A>(stride);
-      if (staged()) {
+      if (converted()) {
         run = loadedRows(run, runs, length, stride);
         step = bytesOf<A>(length);
       }

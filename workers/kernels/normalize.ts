@@ -1,6 +1,6 @@
 // Phase `normalize`: moments and apply of sets of consecutive cells, each set read from memory once (fuse.ts).
 import { applyCells, applyF32Cells, applyF32Run, applyRun, isLine } from "./apply";
-import { finished, inputAt, loaded, outputAt, staged, stored, target } from "./cells";
+import { finished, inputAt, loaded, outputAt, converted, stored, target } from "./cells";
 import { BFLOAT16, BLOCKS_FROM, FLOAT16, SEGMENT } from "./constants";
 import { fuseF32Cells, fuseF32Line, fuseF32Plain, fuseF32Run, fuseF64Cells, fuseF64Plain, fuseF64Run } from "./fuse";
 import { normalizeHalves, takesHalves } from "./halves";
@@ -25,7 +25,7 @@ function applyPart<A>(
   }
 }
 
-/** Any dtype: moments, then apply, a set after the other; of a staged set that fits the stage the conversion serves both. */
+/** Any dtype: moments, then apply, a set after the other; of a converted set that fits the stage the conversion serves both. */
 @inline
 function normalizeSets<A>(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
@@ -107,7 +107,7 @@ export function normalizeF32Sets(
       return;
     }
   }
-  if (staged()) {
+  if (converted()) {
     normalizeSets<f32>(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
     return;
   }

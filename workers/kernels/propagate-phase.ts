@@ -1,7 +1,7 @@
 // Phase `propagate`: gradients of the input from known sums, y = g * a + (x - mean) * b + c, and `differentiate`: sums and gradients of
 // sets of consecutive cells at once, each set read from memory once.
 import { applyRun } from "./apply";
-import { finished, inputAt, loaded, loadedBeside, outputAt, staged, target } from "./cells";
+import { finished, inputAt, loaded, loadedBeside, outputAt, converted, target } from "./cells";
 import { PROPAGATE_FIELDS, SEGMENT } from "./constants";
 import { addSums, gradients, products, startSums } from "./gradient";
 import { bytesOf, loadCell, pair0, putPair0, storeCell } from "./lanes";
@@ -95,8 +95,8 @@ function differentiate<A>(
 ): void {
   setCentred(centred);
   const entries = length / run, width = groups * length, count64 = <f64>length;
-  // What is not staged is all one part; its cells stay in a core's cache from one pass to the next.
-  const part = staged() ? min(SEGMENT, length) : length;
+  // What is not converted is all one part; its cells stay in a core's cache from one pass to the next.
+  const part = converted() ? min(SEGMENT, length) : length;
   for (let unit = first; unit < first + count; unit++) {
     const sinks = partials + unit * (width << 4);
     if (byCell && partials && !continues) memory.fill(sinks, 0, width << 4);

@@ -1,6 +1,6 @@
 // Phase `reduce`: {sum of g * (x - mean), sum of g} of each segment, in the ways that the cells of a channel may lie, where a set is too
 // large for one worker or its cells are apart. And phase `accumulate`: the same sums, times rstd, of each cell across samples.
-import { inputAt, loaded, loadedBeside, loadedRows, loadedRowsBeside, staged } from "./cells";
+import { inputAt, loaded, loadedBeside, loadedRows, loadedRowsBeside, converted } from "./cells";
 import { SEGMENT, SWEEP } from "./constants";
 import { addSums, gradients, products, startSums } from "./gradient";
 import { bytesOf, loadCell, pair0 } from "./lanes";
@@ -50,7 +50,7 @@ function reduceRuns<A>(
     const mean = load<f64>(statistics + ((sample * (period / perSet) + channel / perSet) << 4));
     const runs = min(perSegment, rows - row), at = (sample * rows + row) * stride + channel * length;
     let cells = inputAt(x, at), beside = inputAt(g, at), step = bytesOf<A>(stride);
-    if (staged()) {
+    if (converted()) {
       cells = loadedRows(cells, runs, length, stride);
       beside = loadedRowsBeside(beside, runs, length, stride);
       step = bytesOf<A>(length);
@@ -103,7 +103,7 @@ function reduceColumns<A>(
   for (let row: usize = 0; row < rows; row += SWEEP) {
     const sweep = min(SWEEP, rows - row);
     let cells = inputAt(x, row * stride), beside = inputAt(g, row * stride);
-    if (staged()) {
+    if (converted()) {
       cells = loadedRows(cells, sweep, width, stride);
       beside = loadedRowsBeside(beside, sweep, width, stride);
       step = bytesOf<A>(width);

@@ -1,0 +1,265 @@
+// What the kernel module exports, by name and signature: tests hold the build against it.
+import type { Dtype } from "../src/plan/cells.js";
+
+/** How the kernels know a dtype: workers/kernels/constants.ts has the same numbers. */
+export const CELL_CODES: { readonly [D in Dtype]: number } = {
+  float32: 0,
+  float64: 1,
+  float16: 2,
+  bfloat16: 3,
+  uint8: 4,
+};
+
+/**
+ * The kernels that are called from JavaScript, of which there is one for float32 cells (and those that are converted to it) and one
+ * for float64. Addresses are bytes, counts are cells or units; workers/kernels/ documents each.
+ */
+export interface Arithmetic {
+  momentsStretches(x: number, partials: number, first: number, count: number, length: number, centred: boolean): void;
+  momentsRuns(
+    x: number,
+    partials: number,
+    first: number,
+    count: number,
+    length: number,
+    groups: number,
+    rows: number,
+    perSegment: number,
+  ): void;
+  momentsColumns(x: number, partials: number, rows: number, width: number, stride: number, columns: number): void;
+  applyRun(x: number, y: number, n: number, mean: number, scale: number, shift: number): void;
+  applyCells(x: number, y: number, n: number, mean: number, rstd: number, weight: number, bias: number): void;
+  applyStretches(
+    x: number,
+    y: number,
+    first: number,
+    count: number,
+    length: number,
+    period: number,
+    rows: number,
+    table: number,
+  ): void;
+  applySetCells(
+    x: number,
+    y: number,
+    first: number,
+    count: number,
+    length: number,
+    groups: number,
+    table: number,
+    weight: number,
+    bias: number,
+  ): void;
+  applyColumns(x: number, y: number, first: number, count: number, width: number, rows: number, table: number): void;
+  normalizeSets(
+    x: number,
+    y: number,
+    first: number,
+    count: number,
+    length: number,
+    groups: number,
+    run: number,
+    weight: number,
+    bias: number,
+    eps: number,
+    moments: number,
+    centred: boolean,
+  ): void;
+  reduceStretches(
+    x: number,
+    g: number,
+    partials: number,
+    first: number,
+    count: number,
+    length: number,
+    period: number,
+    perSet: number,
+    rows: number,
+    statistics: number,
+    weight: number,
+  ): void;
+  reduceRuns(
+    x: number,
+    g: number,
+    partials: number,
+    first: number,
+    count: number,
+    length: number,
+    period: number,
+    perSet: number,
+    rows: number,
+    perSegment: number,
+    statistics: number,
+  ): void;
+  reduceColumns(
+    x: number,
+    g: number,
+    partials: number,
+    rows: number,
+    width: number,
+    stride: number,
+    means: number,
+    columns: number,
+  ): void;
+  accumulate(
+    x: number,
+    g: number,
+    first: number,
+    count: number,
+    start: number,
+    width: number,
+    length: number,
+    groups: number,
+    pitch: number,
+    continues: boolean,
+    statistics: number,
+    weights: number,
+    biases: number,
+  ): void;
+  propagateStretches(
+    x: number,
+    g: number,
+    y: number,
+    first: number,
+    count: number,
+    length: number,
+    period: number,
+    rows: number,
+    table: number,
+  ): void;
+  propagateSetCells(
+    x: number,
+    g: number,
+    y: number,
+    first: number,
+    count: number,
+    length: number,
+    groups: number,
+    table: number,
+    weight: number,
+  ): void;
+  propagateColumns(
+    x: number,
+    g: number,
+    y: number,
+    first: number,
+    count: number,
+    width: number,
+    rows: number,
+    table: number,
+  ): void;
+  differentiateSets(
+    x: number,
+    g: number,
+    y: number,
+    first: number,
+    count: number,
+    setsPerUnit: number,
+    sets: number,
+    length: number,
+    groups: number,
+    run: number,
+    weight: number,
+    eps: number,
+    centred: boolean,
+    byCell: boolean,
+    continues: boolean,
+    statistics: number,
+    partials: number,
+  ): void;
+  respond(
+    x: number,
+    g: number,
+    y: number,
+    first: number,
+    count: number,
+    channels: number,
+    space: number,
+    tile: number,
+    size: number,
+    alpha: number,
+    beta: number,
+    k: number,
+    scratch: number,
+  ): void;
+}
+
+/** Every one of Arithmetic: the module exports each with F32 and with F64 after its first word. Tests hold the build against it. */
+export const ARITHMETIC = [
+  "momentsStretches",
+  "momentsRuns",
+  "momentsColumns",
+  "applyRun",
+  "applyCells",
+  "applyStretches",
+  "applySetCells",
+  "applyColumns",
+  "normalizeSets",
+  "reduceStretches",
+  "reduceRuns",
+  "reduceColumns",
+  "accumulate",
+  "propagateStretches",
+  "propagateSetCells",
+  "propagateColumns",
+  "differentiateSets",
+  "respond",
+] as const satisfies readonly (keyof Arithmetic)[];
+
+/** The module's constants, which the calling side has too. */
+export const SHARED_CONSTANTS = [
+  "SEGMENT",
+  "APPLY_FIELDS",
+  "PROPAGATE_FIELDS",
+  "COLUMN_NUMBERS",
+  "NEAR",
+  "FLOAT32",
+  "FLOAT64",
+  "FLOAT16",
+  "BFLOAT16",
+  "UINT8",
+] as const;
+
+/** The other exports: what is not by type, and loops that are exported only to stay functions of their own. */
+export const OTHER_KERNELS = [
+  "setScratch",
+  "setCells",
+  "sumsF32Blocks",
+  "sumsF32Exact",
+  "sumsF64Exact",
+  "pivotF32",
+  "exactF32Columns",
+  "sweepF32Columns",
+  "sumsF16",
+  "sumsBF16",
+  "applyF16",
+  "applyF16Cells",
+  "applyBF16",
+  "applyBF16Cells",
+  "applyF32Line",
+  "applyF32Plain",
+  "applyF32TwoRows",
+  "fuseF32Line",
+  "fuseF32Plain",
+  "fuseF32Run",
+  "fuseF32Cells",
+  "fuseF64Plain",
+  "fuseF64Run",
+  "fuseF64Cells",
+  "gradientF32Blocks",
+  "gradientF32Sums",
+  "gradientF32WeightedSums",
+  "gradientF64Sums",
+  "gradientF64WeightedSums",
+  "propagateF32Cells",
+  "propagateF32Line",
+  "propagateF32Run",
+  "propagateF32Sinking",
+  "propagateF32WeightedSinking",
+  "propagateF64Run",
+] as const;
+
+/** The export of a kernel of Arithmetic for a type of cells. */
+export function exportName(kernel: string, type: "F32" | "F64"): string {
+  return kernel.replace(/^[a-z]+/, (verb) => verb + type);
+}
