@@ -25,6 +25,12 @@ const CASES: readonly (readonly [size: number, shape: readonly number[], beta: n
   [12, [2, 5, 101], 0.75],
   [6, [1, 33_000, 2], 1.3],
   [5, [1, 96, 27, 29], 0.75],
+  // About the longest window that is summed anew, and longer than half and all of the channels.
+  ...[16, 17, 18].map((size) => [size, [2, 50, 9, 7], 0.75] as const),
+  [40, [2, 50, 63], 0.6],
+  [99, [2, 50, 63], 0.75],
+  [100, [2, 50, 5], 0.75],
+  [1001, [1, 700, 40], 0.75],
 ];
 
 const pool = new NormPool({ threads: 3 });

@@ -2,9 +2,10 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
+import { NOTHING } from "../src/merge/statistics.js";
 import { NEAR } from "../src/merge/tables.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
-import { TABLE_FIELDS } from "../src/plan/phase.js";
+import { DIRECT_WINDOW, TABLE_FIELDS } from "../src/plan/phase.js";
 import { ARITHMETIC, CELL_CODES, exportName, OTHER_KERNELS, SHARED_CONSTANTS } from "../workers/arithmetic.js";
 import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
 import { STAGE_BYTES, STAGE_COLUMNS } from "../workers/scratch.js";
@@ -175,6 +176,8 @@ test("the constants that the calling side has too are equal in the kernels", () 
     PROPAGATE_FIELDS: TABLE_FIELDS.propagate,
     COLUMN_NUMBERS: (STAGE_BYTES - STAGE_COLUMNS) / 8 / COLUMN_TILE,
     NEAR,
+    NOTHING,
+    DIRECT_WINDOW,
     FLOAT32: CELL_CODES.float32,
     FLOAT64: CELL_CODES.float64,
     FLOAT16: CELL_CODES.float16,

@@ -22,7 +22,7 @@ beforeAll(() => {
 function powers(k: number, b: number): number[] {
   const [x, y] = [new Float64Array(memory.buffer, X, 3).fill(1), new Float64Array(memory.buffer, Y, 3)];
   kernels.setCells("float64", SCRATCH);
-  kernels.float64.respond(x.byteOffset, 0, y.byteOffset, 0, 1, 1, 3, 3, 1, 0, -b, k, SCRATCH);
+  kernels.float64.respond(x.byteOffset, 0, y.byteOffset, 0, 1, 1, 3, 3, 0, 0, 0, -b, k, 0, SCRATCH);
   return [...y];
 }
 
@@ -100,7 +100,7 @@ test("lanes of which one is not a normal number do not disturb each other", () =
       x.fill(2);
       x[at] = other;
       kernels.setCells("float64", SCRATCH);
-      kernels.float64.respond(X, 0, Y, 0, 1, 1, 2, 2, 1, 1, 0.6, 1, SCRATCH);
+      kernels.float64.respond(X, 0, Y, 0, 1, 1, 2, 2, 0, 0, 1, 0.6, 1, 0, SCRATCH);
       expect(y[at]).toBe(expected);
       expect(Math.abs((y[1 - at] as number) - 2 * 5 ** -0.6)).toBeLessThanOrEqual((6 * Math.log(5) + 8) * U);
     }

@@ -176,10 +176,12 @@ export interface Arithmetic {
     channels: number,
     space: number,
     tile: number,
-    size: number,
-    alpha: number,
+    before: number,
+    after: number,
+    factor: number,
     beta: number,
     k: number,
+    back: number,
     scratch: number,
   ): void;
 }
@@ -213,6 +215,8 @@ export const SHARED_CONSTANTS = [
   "PROPAGATE_FIELDS",
   "COLUMN_NUMBERS",
   "NEAR",
+  "NOTHING",
+  "DIRECT_WINDOW",
   "FLOAT32",
   "FLOAT64",
   "FLOAT16",

@@ -191,9 +191,9 @@ export function compute(
       return;
     }
     case "response": {
-      const { channels, space, tile, size, alpha, beta, k } = phase;
+      const { channels, space, tile, before, after, factor, beta, k, back } = phase;
       const scratch = stage + STAGE_BYTES;
-      kernel.respond(x, g, y, first, count, channels, space, tile, size, alpha, beta, k, scratch);
+      kernel.respond(x, g, y, first, count, channels, space, tile, before, after, factor, beta, k, back, scratch);
     }
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Dtype } from "../src/plan/cells.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
-import type { Phase } from "../src/plan/phase.js";
+import { DIRECT_WINDOW, type Phase } from "../src/plan/phase.js";
 
 /** Scratch of one thread at the foot of the arena: a slot each, a cache-line pair apart so that no two threads share one. */
 export const SCRATCH_BYTES = 128;
@@ -26,8 +26,9 @@ function isConverted(dtype: Dtype): boolean {
 /** Bytes of stage that a task of this phase needs for cells of this dtype. */
 export function stageBytesOf(phase: Phase, dtype: Dtype, backward: boolean): number {
   if (phase.kind === "response") {
-    const arrays = backward ? 3 : 1;
-    return STAGE_BYTES + arrays * phase.channels * (phase.tile + (phase.tile % 2)) * 8;
+    const slides = phase.before + phase.after + 1 > DIRECT_WINDOW;
+    const rows = ((backward ? 3 : 1) + (slides ? 1 : 0)) * phase.channels + (slides ? 1 : 0);
+    return STAGE_BYTES + rows * (phase.tile + (phase.tile % 2)) * 8;
   }
   const sweeps = (phase.kind === "moments" || phase.kind === "reduce") && phase.layout === "columns";
   return sweeps || isConverted(dtype) ? STAGE_BYTES : 0;

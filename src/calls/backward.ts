@@ -1,6 +1,6 @@
 import { InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
 import type { Computation, Layer, Normalization } from "../layers/layer.js";
-import { checkMoments, type SetMoments } from "../merge/moments.js";
+import { checkMoments, type SetMoments, settled } from "../merge/moments.js";
 import { checkGradientSums, type GradientSums } from "../merge/sums.js";
 import { planBackward } from "../plan/backward.js";
 import { affineCount, cellsPerSet, setCount } from "../plan/geometry.js";
@@ -192,5 +192,5 @@ function mergedOnly(operation: string, computation: Computation, ...fault: [stri
 }
 
 function likeParameter(parameter: Parameter, gradient: Float64Array): Parameter {
-  return parameter instanceof Float64Array ? gradient : Float32Array.from(gradient);
+  return parameter instanceof Float64Array ? gradient.map(settled) : Float32Array.from(gradient, settled);
 }

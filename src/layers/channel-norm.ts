@@ -1,5 +1,6 @@
 import { checkBoolean, checkPositiveInteger } from "../check.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { settled } from "../merge/moments.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
@@ -220,6 +221,7 @@ export function updateRunning(
   factor: number,
   fresh: (channel: number) => number,
 ): void {
-  for (let i = 0, c = first; i < count; i++, c++)
-    running[c] = factor * fresh(i) + (1 - factor) * (running[c] as number);
+  for (let i = 0, c = first; i < count; i++, c++) {
+    running[c] = settled(factor * fresh(i) + (1 - factor) * (running[c] as number));
+  }
 }

@@ -1,5 +1,6 @@
 import { readOptions } from "../check.js";
 import { InvalidShapeError } from "../errors.js";
+import { NOTHING } from "../merge/statistics.js";
 import { instanceNormGeometry } from "../plan/geometry.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
@@ -58,7 +59,8 @@ abstract class InstanceNorm extends ChannelNorm {
     return {
       kind: "normalization",
       geometry: instanceNormGeometry(view),
-      eps: this.eps,
+      // PyTorch's InstanceNorm, which is its batch_norm, gives cells that are all alike 0 even where there is no eps.
+      eps: fromBatch && this.eps === 0 ? NOTHING : this.eps,
       centred: true,
       ...this.affine(c),
       running: fromBatch ? null : running,

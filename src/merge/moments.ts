@@ -44,6 +44,10 @@ function mergeInto(
   if (Number.isFinite(delta)) {
     moments[at] = before + delta * (partCount / count);
     moments[at + 1] = (moments[at + 1] as number) + partM2 + delta * delta * ((merged * partCount) / count);
+  } else if (Number.isFinite(before) && Number.isFinite(partMean)) {
+    // Both are finite, and too far apart for their difference.
+    moments[at] = before * (merged / count) + partMean * (partCount / count);
+    moments[at + 1] = Number.POSITIVE_INFINITY;
   } else {
     // A mean is infinite or NaN: as a plain sum would have it.
     moments[at] = before + partMean;
@@ -108,9 +112,14 @@ export function packMoments({ mean, m2 }: SetMoments): Float64Array {
 /** Takes the pairs of sets from `first` on. */
 export function unpackInto({ mean, m2 }: SetMoments, first: number, pairs: Float64Array): void {
   for (let at = 0, set = first; at < pairs.length; at += 2, set++) {
-    mean[set] = pairs[at] as number;
-    m2[set] = pairs[at + 1] as number;
+    mean[set] = settled(pairs[at] as number);
+    m2[set] = settled(pairs[at + 1] as number);
   }
+}
+
+/** A NaN is the one of this program, and no longer the kernels', whose bits hang on the machine. */
+export function settled(value: number): number {
+  return Number.isNaN(value) ? Number.NaN : value;
 }
 
 /**

@@ -15,6 +15,18 @@ export interface Statistics {
   readonly eps: number;
 }
 
+/**
+ * A variance and eps that together count as 0, with results of 0 and not NaN: InstanceNorm's of cells that are all alike, where its eps is 0.
+ * NOTHING of workers/kernels/constants.ts.
+ */
+export const NOTHING = Number.MIN_VALUE;
+
+/** 1 / sqrt(variance + eps), as the kernels have it. */
+export function rstdOf(variance: number, eps: number): number {
+  const sum = variance + eps;
+  return sum === NOTHING ? 0 : 1 / Math.sqrt(sum);
+}
+
 /** Running statistics: a set is a channel. */
 export interface RunningStatistics {
   readonly mean: Parameter;

@@ -2,14 +2,14 @@
 // piece at a time.
 import { affineCount, type Geometry } from "../plan/geometry.js";
 import { type ApplyPhase, entriesPerSample, type PropagatePhase, TABLE_FIELDS } from "../plan/phase.js";
-import type { Statistics } from "./statistics.js";
+import { rstdOf, type Statistics } from "./statistics.js";
 
 /** {mean, rstd} of sets. */
 export function fillStatistics(statistics: Statistics, values: Float64Array, from: number, to: number): void {
   const { means, spreads, first, stride, count, eps } = statistics;
   for (let set = from, at = first + from * stride; set < to; set++, at += stride) {
     values[2 * set] = means[at] as number;
-    values[2 * set + 1] = 1 / Math.sqrt((spreads[at] as number) / count + eps);
+    values[2 * set + 1] = rstdOf((spreads[at] as number) / count, eps);
   }
 }
 
@@ -45,7 +45,7 @@ export function fillTable(
     for (let group = Math.floor(entry / perSet); entry < last; group++) {
       const set = first + (sample * geometry.g + group) * stride;
       const mean = means[set] as number;
-      const rstd = 1 / Math.sqrt((spreads[set] as number) / count + eps);
+      const rstd = rstdOf((spreads[set] as number) / count, eps);
       for (const end = Math.min(last, (group + 1) * perSet); entry < end; entry++, at += step) {
         const weight = affine === null ? 1 : (affine.weight[Math.floor(entry / perAffine)] as number);
         values[at] = mean;

@@ -127,11 +127,18 @@ export interface ResponsePhase extends Units {
   readonly channels: number;
   readonly space: number;
   readonly tile: number;
-  readonly size: number;
-  readonly alpha: number;
+  /** Channels of a window before and after the cell's own, no more than there are. */
+  readonly before: number;
+  readonly after: number;
+  /** alpha / size, and 2 * alpha * beta / size. */
+  readonly factor: number;
   readonly beta: number;
   readonly k: number;
+  readonly back: number;
 }
+
+/** The longest window that is summed anew for each cell; longer ones are made of the sums of blocks. */
+export const DIRECT_WINDOW = 16;
 
 export type Phase =
   | NormalizePhase

@@ -22,7 +22,19 @@ export function planResponse(options: ResponsePlanOptions, dtype: Dtype, backwar
   const { samples, channels, space, size, alpha, beta, k } = options;
   const tile = Math.max(1, Math.min(space, TILE, Math.floor(SCRATCH_NUMBERS / channels)));
   const units = samples * Math.ceil(space / tile);
-  const phase = { kind: "response", units, channels, space, tile, size, alpha, beta, k } as const;
+  const phase = {
+    kind: "response",
+    units,
+    channels,
+    space,
+    tile,
+    before: Math.min(channels, Math.floor(size / 2)),
+    after: Math.min(channels, Math.floor((size - 1) / 2)),
+    factor: alpha / size,
+    beta,
+    k,
+    back: (2 * alpha * beta) / size,
+  } as const;
   return {
     version: PLAN_VERSION,
     dtype,

@@ -17,10 +17,13 @@ const INLINE_CELLS = 131_072;
  * loop is blocked for about half a millisecond at most.
  */
 const SHARED_CELLS = 1_048_576;
+/** LocalResponseNorm takes so many times as long as the others: a power a cell. */
+const RESPONSE = 16;
 const LIGHT: ReadonlySet<Phase["kind"]> = new Set(["normalize", "moments", "apply"]);
 
 export const byCells: Placer = (cells, phases, watched) => {
-  if (cells <= INLINE_CELLS) return "calling thread";
+  const weight = phases[0]?.kind === "response" ? RESPONSE : 1;
+  if (cells * weight <= INLINE_CELLS) return "calling thread";
   if (cells > SHARED_CELLS || watched) return "workers";
   return phases.every(({ kind }) => LIGHT.has(kind)) ? "shared" : "workers";
 };

@@ -2,6 +2,7 @@
 import { applied } from "./apply";
 import { finished, inputAt, loaded, outputAt, converted, target } from "./cells";
 import { APPLY_FIELDS, SEGMENT } from "./constants";
+import { isTableSpecial, settle } from "./statistics";
 import { bytesOf, loadCell, pair0, pair1, pair2, pair3, putPair0, putPair1, putPair2, putPair3, storeCell } from "./lanes";
 
 /** y = (x - mean[i]) * scale[i] + shift[i] over n cells. One read, one write. */
@@ -51,9 +52,11 @@ function applyColumns<A>(
   x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
 ): void {
   const bytes = width << 3, end = first + count;
+  let special = false;
   for (let row = first; row < end; row++) {
     const means = table + (row / rows) * APPLY_FIELDS * bytes;
-    if (sizeof<A>() == 4 && !converted() && row + 1 < end && (row + 1) % rows != 0) {
+    if (row == first || row % rows == 0) special = isTableSpecial(means, APPLY_FIELDS * width);
+    if (sizeof<A>() == 4 && !special && !converted() && row + 1 < end && (row + 1) % rows != 0) {
       const at = (row * width) << 2;
       applyF32TwoRows(x + at, y + at, width, width << 2, means, means + bytes, means + 2 * bytes);
       row++;
@@ -63,6 +66,7 @@ function applyColumns<A>(
       const n = min(SEGMENT, width - start), at = row * width + start, mean = means + (start << 3);
       const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
       columnsOf<A>(cells, results, n, mean, mean + bytes, mean + 2 * bytes);
+      if (special) settle<A>(results, n);
       finished(results, to, n);
     }
   }

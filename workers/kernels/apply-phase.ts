@@ -3,6 +3,7 @@ import { applyCells, applyRun } from "./apply";
 import { finished, inputAt, isHalf, loaded, outputAt, target } from "./cells";
 import { APPLY_FIELDS, SEGMENT } from "./constants";
 import { applyHalves } from "./halves";
+import { isAnySpecial, settle } from "./statistics";
 
 const ROW: usize = APPLY_FIELDS << 3; // bytes of a table row
 
@@ -20,7 +21,9 @@ function applyStretches<A>(
       continue;
     }
     const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
-    applyRun<A>(cells, results, n, load<f64>(row), load<f64>(row, 8), load<f64>(row, 16));
+    const mean = load<f64>(row), scale = load<f64>(row, 8), shift = load<f64>(row, 16);
+    applyRun<A>(cells, results, n, mean, scale, shift);
+    if (isAnySpecial(mean, scale, shift, 0)) settle<A>(results, n);
     finished(results, to, n);
   }
 }
@@ -53,6 +56,7 @@ function applySetCells<A>(
     const n = min(SEGMENT, length - start), at = set * length + start;
     const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
     applyCells<A>(cells, results, n, load<f64>(row), load<f64>(row, 8), weight + affine, bias + affine);
+    if (isAnySpecial(load<f64>(row), load<f64>(row, 8), 0, 0)) settle<A>(results, n);
     finished(results, to, n);
   }
 }

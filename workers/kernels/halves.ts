@@ -11,6 +11,7 @@ import { pinF32, pinU32, sumLanes, widen } from "./lanes";
 import {
   finish, m2, mean, momentsF32Segment, pivotF32, setCentred, setSums, squaresOfFour, sumOfFour, sumsF32Exact, squares, wellConditioned,
 } from "./segment-moments";
+import { rstdOf, settle } from "./statistics";
 
 // In this file a type parameter H says how a cell is stored: u16 is float16, i16 is bfloat16.
 
@@ -85,9 +86,10 @@ function applied<H, C>(
   x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize, next: usize, pivot: f32,
 ): void {
   const unit: f64 = isSigned<H>() ? 1 : TWO_MINUS_112;
-  const nearest = <f32>center;
-  const m = pinF32(<f32>(<f64>nearest * unit), 0), a = pinF32(<f32>scale, 1);
-  const b = pinF32(<f32>((shift - (center - <f64>nearest) * scale) * unit), 2);
+  // What of the center float32 has no room for is in the shift: also what a subnormal one, of small float16, is rounded by.
+  const nearest = <f32>(center * unit);
+  const m = pinF32(nearest, 0), a = pinF32(<f32>scale, 1);
+  const b = pinF32(<f32>((shift - (center - <f64>nearest / unit) * scale) * unit), 2);
   const mask = pinU32(WIDE_MASK, 3), one = pinU32(1, 4), half = pinU32(isSigned<H>() ? 0x7fff : 0x0fff, 5);
   const magnitude = pinU32(0x7fffffff, 6), infinity = pinU32(0x0f800000, 7), sign = pinU32(0x80008000, 8);
   if (next) {
@@ -271,7 +273,7 @@ export function normalizeHalves(
       store<f64>(momentsAt + (set << 4), m2, 8);
     }
     const to = outputAt(y, set * length);
-    const center = mean, rstd = 1 / Math.sqrt(m2 / <f64>length + eps);
+    const center = mean, rstd = rstdOf(m2, <f64>length, eps);
     const bySet = weight != 0 && !byCell;
     const scale = bySet ? rstd * load<f64>(weight + ((set % groups) << 3)) : rstd;
     const shift = bySet ? load<f64>(bias + ((set % groups) << 3)) : 0;
@@ -295,10 +297,11 @@ export function normalizeHalves(
   }
 }
 
-/** n cells in float64, by way of the stage. */
+/** n cells in float64, by way of the stage, any of which may be NaN or Infinity. */
 function applyConverted(from: usize, to: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize): void {
   const cells = loaded(from, n), results = target(to, cells);
   if (weight) applyCells<f32>(cells, results, n, center, scale, weight, bias);
   else applyRun<f32>(cells, results, n, center, scale, shift);
+  settle<f32>(results, n);
   finished(results, to, n);
 }

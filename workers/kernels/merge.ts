@@ -23,9 +23,15 @@ export function mergeSegment(n: f64): void {
   const count = mergedCount + n;
   const delta = mean - mergedMean;
   if (delta - delta != 0) {
-    // A mean is infinite or NaN: as a plain sum would have it.
-    mergedMean += mean;
-    mergedM2 = NaN;
+    if (mean - mean == 0 && mergedMean - mergedMean == 0) {
+      // Both are finite, and too far apart for their difference.
+      mergedMean = mergedMean * (mergedCount / count) + mean * (n / count);
+      mergedM2 = Infinity;
+    } else {
+      // A mean is infinite or NaN: as a plain sum would have it.
+      mergedMean += mean;
+      mergedM2 = NaN;
+    }
     mergedCount = count;
     return;
   }

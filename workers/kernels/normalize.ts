@@ -7,6 +7,7 @@ import { normalizeHalves, takesHalves } from "./halves";
 import { bytesOf } from "./lanes";
 import { endMerge, mergeSegment, momentsSet, startMerge } from "./merge";
 import { m2, mean, momentsSegment, setCentred } from "./segment-moments";
+import { isSpecial, rstdOf, settle } from "./statistics";
 
 @inline
 function applyPart<A>(
@@ -44,7 +45,7 @@ function normalizeSets<A>(
       store<f64>(moments + (set << 4), mean);
       store<f64>(moments + (set << 4), m2, 8);
     }
-    const center = mean, rstd = 1 / Math.sqrt(m2 / <f64>length + eps);
+    const center = mean, rstd = rstdOf(m2, <f64>length, eps), special = isSpecial(rstd);
     const affine = ((set % groups) * entries) << 3;
     const weights = weight ? weight + affine : 0, biases = bias + affine;
     for (let start: usize = 0; start < length; start += SEGMENT) {
@@ -52,12 +53,11 @@ function normalizeSets<A>(
       if (!whole) cells = loaded(inputAt(x, at), n);
       const results = target(to, cells);
       applyPart<A>(cells, results, start, n, run, center, rstd, weights, biases);
+      if (special) settle<A>(results, n);
       finished(results, to, n);
     }
   }
 }
-
-/** As fuse, of float64 cells, whose sums are exact ones. n <= SEGMENT. */
 
 export function normalizeF64Sets(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
@@ -79,7 +79,7 @@ export function normalizeF64Sets(
       store<f64>(moments + (set << 4), mean);
       store<f64>(moments + (set << 4), m2, 8);
     }
-    const center = mean, rstd = 1 / Math.sqrt(m2 / <f64>length + eps);
+    const center = mean, rstd = rstdOf(m2, <f64>length, eps), special = isSpecial(rstd);
     const affine = weight + (((set % groups) * entries) << 3), shifts = bias + (affine - weight);
     const scale = perSet && weight ? rstd * load<f64>(affine) : rstd;
     const shift = perSet && weight ? load<f64>(shifts) : 0;
@@ -89,6 +89,7 @@ export function normalizeF64Sets(
     } else if (perCell) fuseF64Cells(x, y, x + bytes, length, center, rstd, affine, shifts);
     else if (shift == 0) fuseF64Plain(x, y, x + bytes, length, center, scale);
     else fuseF64Run(x, y, x + bytes, length, center, scale, shift);
+    if (special) settle<f64>(y, length);
   }
 }
 
@@ -127,7 +128,7 @@ export function normalizeF32Sets(
       store<f64>(moments + (set << 4), m2, 8);
     }
     const center = mean;
-    const rstd = 1 / Math.sqrt(m2 / n + eps);
+    const rstd = rstdOf(m2, n, eps), special = isSpecial(rstd);
     const affine = weight + (((set % groups) * entries) << 3);
     const shifts = bias + (affine - weight);
     const scale = perSet && weight ? rstd * load<f64>(affine) : rstd;
@@ -153,6 +154,7 @@ export function normalizeF32Sets(
         mergeSegment(<f64>cells);
       }
       endMerge();
+      if (special) settle<f32>(y, length);
       continue;
     }
     if (perCell) applyF32Cells(x, y, length, center, rstd, affine, shifts);
@@ -163,6 +165,7 @@ export function normalizeF32Sets(
         applyF32Run(x + at, y + at, run, center, rstd * load<f64>(affine + (i << 3)), load<f64>(shifts + (i << 3)));
       }
     }
+    if (special) settle<f32>(y, length);
     if (set + 1 < end) momentsSet<f32>(x + bytes, length);
   }
 }

@@ -7,6 +7,7 @@ import { addSums, gradients, products, startSums } from "./gradient";
 import { bytesOf, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./merge";
 import { m2, mean, setCentred } from "./segment-moments";
+import { isAnySpecial, isTableSpecial, rstdOf, settle } from "./statistics";
 import { isNear, propagateCells, propagateRun, propagateSinking } from "./propagate";
 
 const ROW: usize = PROPAGATE_FIELDS << 3; // bytes of a table row
@@ -26,6 +27,7 @@ function propagateStretches<A>(
     // Where no gradient flows through the statistics x does not count, not even a NaN of it.
     if (b == 0 && c == 0) applyRun<A>(beside, results, n, 0, a, 0);
     else propagateRun<A>(cells, beside, results, n, load<f64>(row), a, b, c);
+    if (isAnySpecial(load<f64>(row), a, b, c)) settle<A>(results, n);
     finished(results, to, n);
   }
 }
@@ -44,6 +46,7 @@ function propagateSetCells<A>(
       cells, beside, results, n, load<f64>(row), load<f64>(row, 8), load<f64>(row, 16), load<f64>(row, 24),
       weight ? weight + (((set % groups) * length + start) << 3) : 0,
     );
+    if (isAnySpecial(load<f64>(row), load<f64>(row, 8), load<f64>(row, 16), load<f64>(row, 24))) settle<A>(results, n);
     finished(results, to, n);
   }
 }
@@ -54,8 +57,10 @@ function propagateColumns<A>(
   x: usize, g: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
 ): void {
   const bytes = width << 3;
+  let special = false;
   for (let row = first; row < first + count; row++) {
     const means = table + (row / rows) * PROPAGATE_FIELDS * bytes;
+    if (row == first || row % rows == 0) special = isTableSpecial(means, PROPAGATE_FIELDS * width);
     for (let start: usize = 0; start < width; start += SEGMENT) {
       const n = min(SEGMENT, width - start), at = row * width + start, to = outputAt(y, at);
       const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n), results = target(to, cells);
@@ -75,6 +80,7 @@ function propagateColumns<A>(
         const sum = loadCell<A>(beside + cell) * load<f64>(entry + bytes) + (b == 0 ? 0 : d * b);
         storeCell<A>(results + cell, sum + load<f64>(entry + 3 * bytes));
       }
+      if (special) settle<A>(results, n);
       finished(results, to, n);
     }
   }
@@ -109,7 +115,7 @@ function differentiate<A>(
       } else {
         momentsSet<A>(inputAt(x, base), length);
         center = mean;
-        rstd = 1 / Math.sqrt(m2 / count64 + eps);
+        rstd = rstdOf(m2, count64, eps);
       }
       let cells: usize = 0, beside: usize = 0;
       let total: f64 = 0, totalProducts: f64 = 0;
@@ -146,6 +152,7 @@ function differentiate<A>(
       const c = centred ? -rstd * (total / count64) : 0;
       const folded = c - center * b, near = sizeof<A>() == 4 && isNear(center, rstd, folded);
       const from = near ? 0 : center, offset = near ? folded : c;
+      const special = isAnySpecial(center, rstd, b, c);
       for (let start: usize = 0; start < length; start += part) {
         const n = min(part, length - start), to = outputAt(y, base + start);
         if (part < length) {
@@ -167,6 +174,7 @@ function differentiate<A>(
             done = cut;
           }
         }
+        if (special) settle<A>(results, n);
         finished(results, to, n);
       }
     }
