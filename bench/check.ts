@@ -34,14 +34,14 @@ export function checkForward(name: string, computation: Computation, dtype: Dtyp
 /** Throws unless the gradients of sets spread over the tensor are within 3 ulp of the terms that they are made of. */
 export function checkBackward(name: string, computation: Computation, dtype: Dtype, x: Read, g: Read, y: Read): void {
   if (computation.kind === "response") return; // the tests compare every cell; here its time is all that is asked
-  const { weight, centred } = computation;
+  const { weight, measure } = computation;
   for (const { each, count, mean, rstd } of sampleSets(computation, x)) {
     const gw = (index: number, affine: number) => g(index) * (weight?.[affine] ?? 1);
     const xhat = (index: number) => (x(index) - mean) * rstd;
     let a = 0;
     let b = 0;
     each((index, affine) => {
-      a += centred ? gw(index, affine) / count : 0;
+      a += measure === "deviation" ? gw(index, affine) / count : 0;
       b += (gw(index, affine) * xhat(index)) / count;
     });
     each((index, affine) => {
@@ -55,7 +55,7 @@ export function checkBackward(name: string, computation: Computation, dtype: Dty
 type Visit = (index: number, affine: number) => void;
 
 /** The first, a middle and the last group of the middle sample. */
-function sampleSets({ geometry, eps, centred, running }: Normalization, x: Read) {
+function sampleSets({ geometry, eps, measure, running }: Normalization, x: Read) {
   const { n, g } = geometry;
   const count = cellsPerSet(geometry);
   return [...new Set([0, g >> 1, g - 1])].map((group) => {
@@ -64,7 +64,7 @@ function sampleSets({ geometry, eps, centred, running }: Normalization, x: Read)
     each((index) => {
       sum += x(index);
     });
-    const mean = running ? (running.mean[group] as number) : centred ? sum / count : 0;
+    const mean = running ? (running.mean[group] as number) : measure === "deviation" ? sum / count : 0;
     let squares = 0;
     each((index) => {
       squares += (x(index) - mean) ** 2;

@@ -46,7 +46,7 @@ export class Limit {
   /** One read of all cells: the sums of their squares. Of cells that are alike the kernel sums with more care, and is slower. */
   async read(place: Place = this.#pool.threads): Promise<void> {
     const geometry = { n: 1, r: 1, g: 1, k: 1, s: this.#x.size };
-    const plan = planMoments(geometry, { dtype: "float32", centred: false });
+    const plan = planMoments(geometry, { dtype: "float32", measure: "rootMeanSquare" });
     await drive(
       runCall(this.#pool.executor(place), {
         operation: "one read",

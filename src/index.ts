@@ -53,6 +53,7 @@ export { LayerNorm, type LayerNormOptions } from "./layers/layer-norm.js";
 export { LocalResponseNorm, type LocalResponseNormOptions } from "./layers/local-response-norm.js";
 export { RMSNorm, type RMSNormOptions } from "./layers/rms-norm.js";
 export type { LoadStateOptions, SaveStateOptions, StateDict, StateTensor } from "./layers/state.js";
+export { UnitNorm, type UnitNormOptions } from "./layers/unit-norm.js";
 export { type Moments, mergeMoments, type SetMoments } from "./merge/moments.js";
 export { addGradientSums, type GradientSums } from "./merge/sums.js";
 export { NormPool, type NormPoolOptions } from "./pool.js";

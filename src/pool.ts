@@ -11,8 +11,9 @@ import { forward } from "./calls/forward.js";
 import { moments, momentsOf } from "./calls/moments-of.js";
 import type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/options.js";
 import { checkPositiveInteger, readOptions } from "./check.js";
-import { describe, InvalidArgumentError, InvalidShapeError, PoolClosedError } from "./errors.js";
+import { describe, InvalidArgumentError, PoolClosedError } from "./errors.js";
 import type { Layer } from "./layers/layer.js";
+import type { StateTensor } from "./layers/state.js";
 import { Arena } from "./memory/arena.js";
 import type { Moments, SetMoments } from "./merge/moments.js";
 import type { GradientSums } from "./merge/sums.js";
@@ -27,8 +28,9 @@ import {
   type TensorSource,
   type TypedArrays,
 } from "./tensor/dtype.js";
-import { cellsOf, checkShape, formatShape, type Shape } from "./tensor/shape.js";
-import { type Holding, Tensor } from "./tensor/tensor.js";
+import { checkShape, type Shape } from "./tensor/shape.js";
+import { checkElements, holdingOf, isShaped } from "./tensor/sources.js";
+import { Tensor } from "./tensor/tensor.js";
 
 export { MAX_THREADS } from "./run/threads.js";
 
@@ -63,19 +65,30 @@ export class NormPool implements AsyncDisposable {
   }
 
   /**
-   * A tensor of zeros in shared memory. Tensors that are dropped, not disposed of, are given back in a later turn of the event loop:
+   * A tensor in shared memory whose cells are whatever was there: for what is written before it is read.
+   * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
+   */
+  empty<D extends Dtype>(dtype: D, shape: Shape): Tensor<D> {
+    return this.#allocate("pool.empty", dtype, shape, false);
+  }
+
+  /**
+   * A tensor of zeros in shared memory; memory that was used before is zeroed on the calling thread, 256 MiB in some 0.1 s. Tensors that are dropped, not disposed of, are given back in a later turn of the event loop:
    * a loop that makes many without waiting for anything runs out of memory.
    * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
    */
   tensor<D extends Dtype>(dtype: D, shape: Shape): Tensor<D> {
-    const operation = "pool.tensor";
+    return this.#allocate("pool.tensor", dtype, shape, true);
+  }
+
+  #allocate<D extends Dtype>(operation: string, dtype: D, shape: Shape, zeroed: boolean): Tensor<D> {
     this.#checkOpen(operation);
     checkDtype(operation, dtype);
-    return this.#executor.allocate(operation, dtype, checkShape(operation, shape), true);
+    return this.#executor.allocate(operation, dtype, checkShape(operation, shape), zeroed);
   }
 
   /**
-   * A tensor with a copy of `array`'s elements, in row-major order.
+   * A tensor with a copy of `array`'s elements, in row-major order, made on the calling thread. Or of a state dict's tensor, in its shape.
    * @param shape default: one dimension of array.length.
    * @param dtype default: that of the array; of a Uint16Array it must be said.
    * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
@@ -84,12 +97,14 @@ export class NormPool implements AsyncDisposable {
   from(array: Float64Array, shape?: Shape, dtype?: "float64"): Tensor<"float64">;
   from(array: Uint8Array | Uint8ClampedArray, shape?: Shape, dtype?: "uint8"): Tensor<"uint8">;
   from<D extends "float16" | "bfloat16">(array: Uint16Array, shape: Shape, dtype: D): Tensor<D>;
+  from(tensor: StateTensor): Tensor<"float32" | "float64">;
   from(array: TensorSource, shape?: Shape, dtype?: Dtype): Tensor;
-  from(array: TensorSource, shape?: Shape, dtype?: Dtype): Tensor {
+  from(source: TensorSource | StateTensor, shape?: Shape, dtype?: Dtype): Tensor {
     const operation = "pool.from";
     this.#checkOpen(operation);
+    const { data: array, shape: own } = isShaped(source) ? source : { data: source, shape };
     const found = dtypeOf(operation, array, dtype);
-    const checked = checkElements(operation, array, shape);
+    const checked = checkElements(operation, array, own);
     const tensor = this.#executor.allocate(operation, found, checked, false);
     // Bytes, so that the bits of float16 in a Uint16Array stay what they are.
     const { buffer, byteOffset, byteLength } = tensor.data;
@@ -226,18 +241,4 @@ export class NormPool implements AsyncDisposable {
     await Promise.allSettled(this.#running);
     await this.#executor.close();
   }
-}
-
-/** Memory that is the caller's. */
-function holdingOf(data: TypedArrays[Dtype]): Holding {
-  const { buffer, byteOffset } = data;
-  return { spec: { kind: "shared", buffer, byteOffset }, arena: null, data, release: () => {} };
-}
-
-/** The shape, or one of one dimension, if it has as many cells as the array. Throws InvalidShapeError. */
-function checkElements(operation: string, array: { readonly length: number }, shape: Shape | undefined): Shape {
-  const checked = checkShape(operation, shape ?? [array.length]);
-  if (cellsOf(checked) === array.length) return checked;
-  const message = `expected ${cellsOf(checked)} elements for shape ${formatShape(checked)} but got ${array.length}`;
-  throw new InvalidShapeError(operation, message, checked);
 }

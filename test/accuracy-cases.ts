@@ -8,6 +8,7 @@ import {
   type LayerCase,
   layerNormCase,
   rmsNormCase,
+  unitNormCase,
 } from "./layer-cases.js";
 
 const about = (size: number) => [size - 1, size, size + 1];
@@ -23,6 +24,7 @@ export function smallCases(affine: boolean): readonly LayerCase[] {
     ...about(16_384).map((d) => layerNormCase([2], [d], options)),
     ...[...about(64), ...about(256), 1000].map((d) => rmsNormCase([13], [d], options)),
     rmsNormCase([2], [16_385], options),
+    ...(affine ? [] : [7, 255, 768, 16_385].map((d) => unitNormCase([13], [d]))),
     ...[...about(16), 300, 1025].map((s) => groupNormCase(2, [3, 6, s], options)),
     ...[...about(16), ...about(64), ...about(512)].map((rows) => groupNormCase(2, [2, rows, 6], last)),
     ...[...about(16), 300, ...about(1024)].map((c) => groupNormCase(2, [2, 11, 2 * c], last)),
@@ -52,6 +54,7 @@ export const LARGE_CASES: readonly LayerCase[] = [
   layerNormCase([1], [262_144]),
   layerNormCase([1], [262_145]),
   rmsNormCase([1], [262_147]),
+  unitNormCase([1], [262_149]),
   groupNormCase(1, [1, 2, 131_073]),
   groupNormCase(1, [1, 87_383, 3]),
   groupNormCase(1, [1, 60_001, 5], { channelAxis: -1 }),

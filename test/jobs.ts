@@ -23,7 +23,7 @@ export function phaseJob(ticket: number, { rows, width, perSlice, x, y }: Rows) 
     groups: 1,
     run: width,
     eps: 1e-5,
-    centred: true,
+    measure: "deviation",
   };
   const slices = { ...slicesOf(phase), ...(perSlice !== undefined && { perSlice }) };
   const taskFor = (control: SharedArrayBuffer, seat: number): PhaseTask => ({

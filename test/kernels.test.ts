@@ -6,7 +6,14 @@ import { NOTHING } from "../src/merge/statistics.js";
 import { NEAR } from "../src/merge/tables.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
 import { DIRECT_WINDOW, TABLE_FIELDS } from "../src/plan/phase.js";
-import { ARITHMETIC, CELL_CODES, exportName, OTHER_KERNELS, SHARED_CONSTANTS } from "../workers/arithmetic.js";
+import {
+  ARITHMETIC,
+  CELL_CODES,
+  exportName,
+  MEASURE_CODES,
+  OTHER_KERNELS,
+  SHARED_CONSTANTS,
+} from "../workers/arithmetic.js";
 import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
 import { STAGE_BYTES, STAGE_COLUMNS } from "../workers/scratch.js";
 import { wasm } from "../workers/webassembly.js";
@@ -149,13 +156,52 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
         [WEIGHT, BIAS, 1],
         [WEIGHT, BIAS, length],
       ] as const) {
-        kernels.float32.normalizeSets(X + off, Y + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0, true);
+        kernels.float32.normalizeSets(
+          X + off,
+          Y + off,
+          0,
+          sets,
+          length,
+          1,
+          run,
+          weight,
+          bias,
+          1e-5,
+          0,
+          MEASURE_CODES.deviation,
+        );
         const fused = cellsAt(Y + off, sets * length);
         for (let set = 0; set < sets; set++) {
-          kernels.float32.normalizeSets(X + off, Y + off, set, 1, length, 1, run, weight, bias, 1e-5, OUT, true);
+          kernels.float32.normalizeSets(
+            X + off,
+            Y + off,
+            set,
+            1,
+            length,
+            1,
+            run,
+            weight,
+            bias,
+            1e-5,
+            OUT,
+            MEASURE_CODES.deviation,
+          );
         }
         expectSameBits(cellsAt(Y + off, sets * length), fused);
-        kernels.float32.normalizeSets(X + off, X + off, 0, sets, length, 1, run, weight, bias, 1e-5, 0, true);
+        kernels.float32.normalizeSets(
+          X + off,
+          X + off,
+          0,
+          sets,
+          length,
+          1,
+          run,
+          weight,
+          bias,
+          1e-5,
+          0,
+          MEASURE_CODES.deviation,
+        );
         expectSameBits(cellsAt(X + off, sets * length), fused);
         put(X + off, data);
       }
@@ -178,6 +224,9 @@ test("the constants that the calling side has too are equal in the kernels", () 
     NEAR,
     NOTHING,
     DIRECT_WINDOW,
+    DEVIATION: MEASURE_CODES.deviation,
+    ROOT_MEAN_SQUARE: MEASURE_CODES.rootMeanSquare,
+    LENGTH: MEASURE_CODES.length,
     FLOAT32: CELL_CODES.float32,
     FLOAT64: CELL_CODES.float64,
     FLOAT16: CELL_CODES.float16,
@@ -235,7 +284,7 @@ test("infinite cells in any segment leave a mean of Infinity, as a plain sum wou
     const data = normal(length, 1);
     data[at] = Number.POSITIVE_INFINITY;
     put(X, data);
-    kernels.float32.normalizeSets(X, Y, 0, 1, length, 1, length, 0, 0, 1e-5, OUT, true);
+    kernels.float32.normalizeSets(X, Y, 0, 1, length, 1, length, 0, 0, 1e-5, OUT, MEASURE_CODES.deviation);
     expect([...doublesAt(OUT, 2)]).toEqual([Number.POSITIVE_INFINITY, Number.NaN]);
   }
 });
@@ -246,7 +295,7 @@ test("a zero keeps its sign where the mean is 0, fused or alone", () => {
       X,
       Float32Array.from({ length: 3 * length }, (_, i) => [-0, 1, -1][i % 3] as number),
     );
-    kernels.float32.normalizeSets(X, Y, 0, 3, length, 1, length, 0, 0, 1e-5, 0, true);
+    kernels.float32.normalizeSets(X, Y, 0, 3, length, 1, length, 0, 0, 1e-5, 0, MEASURE_CODES.deviation);
     for (let i = 0; i < 3 * length; i += 3) expect(cellsAt(Y + 4 * i, 1)[0]).toBe(-0);
   }
 });

@@ -13,6 +13,7 @@ import {
   LocalResponseNorm,
   RMSNorm,
   SyncBatchNorm,
+  UnitNorm,
 } from "../src/index.js";
 import type { Parameter } from "../src/tensor/parameter.js";
 import { normalNumbers } from "./cells.js";
@@ -24,6 +25,7 @@ import {
   localResponseNorm,
   type ReferenceOptions,
   rmsNorm,
+  unitNorm,
 } from "./reference.js";
 import {
   batchNormBackward,
@@ -33,6 +35,7 @@ import {
   localResponseNormBackward,
   type ReferenceGradients,
   rmsNormBackward,
+  unitNormBackward,
 } from "./reference-backward.js";
 
 /** Type of a layer's parameters. */
@@ -128,7 +131,7 @@ function caseOf(
     name: words.join(", "),
     shape,
     channelAxis,
-    mean: evaluation ? "running" : /^(RMS|Local)/.test(what) ? "none" : "own",
+    mean: evaluation ? "running" : /^(RMS|Unit|Local)/.test(what) ? "none" : "own",
     make: (dtype) => {
       const layer = withParameters(make({ affine, dtype, trackRunningStats: evaluation }), runningMean);
       return Object.assign(layer, { training: !evaluation });
@@ -158,6 +161,17 @@ export function rmsNormCase(outer: Shape, normalized: Shape, options: CaseOption
     ({ affine, dtype }) => new RMSNorm([...normalized], { elementwiseAffine: affine, dtype, eps: 1e-5 }),
     (x, given) => rmsNorm(x, normalized, given),
     (x, g, given) => rmsNormBackward(x, g, normalized, given),
+  );
+}
+
+export function unitNormCase(outer: Shape, normalized: Shape): LayerCase {
+  return caseOf(
+    `UnitNorm over [${normalized}]`,
+    [...outer, ...normalized],
+    {},
+    () => new UnitNorm([...normalized]),
+    (x, given) => unitNorm(x, normalized, given),
+    (x, g, given) => unitNormBackward(x, g, normalized, given),
   );
 }
 

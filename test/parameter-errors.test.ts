@@ -51,7 +51,10 @@ describe("a parameter that the caller replaced", () => {
       const length = badArgument(key, `${layer.name}: expected 2 elements for ${key} but got 3`);
       await expectInputRefused(pool, layer, shape, length);
       Object.assign(layer, { [key]: [1, 2] });
-      const array = badArgument(key, `${layer.name}: expected a Float32Array or null for ${key} but got [1, 2]`);
+      const array = badArgument(
+        key,
+        `${layer.name}: expected a Float32Array (Float32Array.from makes one) or null for ${key} but got [1, 2]`,
+      );
       await expectInputRefused(pool, layer, shape, array);
       Object.assign(layer, { [key]: new Float64Array(2) });
       const dtype = badArgument(key, `expected a Float32Array or null for ${key} but got Float64Array`);

@@ -39,7 +39,7 @@ const options = fc.record({
   affine: fc.boolean(),
   statistics: fc.constant("own" as const),
   eps: fc.constant(1e-5),
-  centred: fc.boolean(),
+  measure: fc.constantFrom("deviation" as const, "rootMeanSquare" as const, "length" as const),
   wanted: fc.boolean(),
 });
 
@@ -81,7 +81,7 @@ describe("a plan", () => {
               [half, count],
               [0, half],
             ] as const) {
-              fillTable(phase, geometry, ofMoments(moments, 0, 1), null, table, from, to);
+              fillTable(phase, geometry, ofMoments(moments, 0, 1, "deviation"), null, table, from, to);
             }
             const perSet = perSample / geometry.g;
             for (let entry = 0; entry < count; entry += 1 + Math.floor(count / 100)) {

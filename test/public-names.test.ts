@@ -29,6 +29,7 @@ test("the package's public names are these and no others", () => {
     "PoolClosedError",
     "RMSNorm",
     "SyncBatchNorm",
+    "UnitNorm",
     "UnsupportedDtypeError",
     "WorkerFailedError",
     "addGradientSums",
@@ -80,6 +81,7 @@ test("the types that index.d.ts exports are these and no others", () => {
     "Tensor",
     "TensorSource",
     "TypedArrays",
+    "UnitNormOptions",
   ]);
 });
 

@@ -14,6 +14,7 @@ import {
   rowSets,
   type Sets,
   sumNeighbours,
+  unitNorm,
 } from "./reference.js";
 
 interface InputGradient {
@@ -129,6 +130,30 @@ export function rmsNormBackward(
   const gradients = backwardOfSets(x, g, rowSets(x, normalizedShape), { eps, weight }, false);
   const { gradInput, scale, gradWeight, weightScale } = gradients;
   return { gradInput, scale, gradWeight, weightScale };
+}
+
+/** dx = (g - y * sum of g * y) / ||x||; where eps is more than that, g / eps. */
+export function unitNormBackward(
+  x: ArrayLike<number>,
+  g: ArrayLike<number>,
+  normalizedShape: readonly number[],
+  { eps = 1e-12 }: ReferenceOptions = {},
+): Pick<ReferenceGradients, "gradInput" | "scale"> {
+  const { y, lengths } = unitNorm(x, normalizedShape, { eps });
+  const width = normalizedShape.reduce((a, b) => a * b, 1);
+  const sums = new SumsWithScale(lengths.length);
+  for (let i = 0; i < y.length; i++) sums.add(Math.floor(i / width), (g[i] as number) * (y[i] as number));
+  const [products, scales] = [sums.values(), sums.scales()];
+  const gradInput = new Float64Array(y.length);
+  const scale = new Float64Array(y.length);
+  for (let i = 0; i < y.length; i++) {
+    const row = Math.floor(i / width);
+    const length = lengths[row] as number;
+    const through = length > eps ? (y[i] as number) : 0;
+    gradInput[i] = ((g[i] as number) - through * (products[row] as number)) / length;
+    scale[i] = (Math.abs(g[i] as number) + Math.abs(through) * (scales[row] as number)) / length;
+  }
+  return { gradInput, scale };
 }
 
 export function groupNormBackward(

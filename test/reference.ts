@@ -149,6 +149,18 @@ export function rmsNorm(
   return { y, rstd: variance.map((meanSquare) => 1 / Math.sqrt(meanSquare + eps)) };
 }
 
+/** Rows to unit length; a length counts as `eps` at least. */
+export function unitNorm(
+  x: ArrayLike<number>,
+  normalizedShape: readonly number[],
+  { eps = 1e-12 }: ReferenceOptions = {},
+): { y: Float64Array; lengths: Float64Array } {
+  const { variance, cellsPerSet } = moments(x, rowSets(x, normalizedShape), false);
+  const lengths = variance.map((meanSquare) => Math.max(Math.sqrt(meanSquare * cellsPerSet), eps));
+  const y = Float64Array.from(x, (cell, i) => cell / (lengths[Math.floor(i / cellsPerSet)] as number));
+  return { y, lengths };
+}
+
 export function groupNorm(
   x: ArrayLike<number>,
   shape: readonly number[],

@@ -9,6 +9,7 @@ import {
   layerNormCase,
   localResponseNormCase,
   rmsNormCase,
+  unitNormCase,
 } from "./layer-cases.js";
 
 /** The cases by why they are there. */
@@ -21,6 +22,8 @@ export const CASES: readonly (readonly [why: string, layerCase: LayerCase])[] = 
   ["rows that several threads share, as one run", layerNormCase([1], [400_003], { affine: false })],
   ["rows that need no mean", rmsNormCase([301], [1000])],
   ["rows that need no mean and that several threads share", rmsNormCase([1], [270_001])],
+  ["rows to unit length", unitNormCase([301], [1000])],
+  ["rows to unit length that several threads share", unitNormCase([2], [270_001])],
   ["runs of space", groupNormCase(3, [5, 6, 77, 31])],
   ["a group that several threads share", groupNormCase(1, [1, 6, 299, 151])],
   ["a group of channels with little space", groupNormCase(2, [900, 6, 5])],

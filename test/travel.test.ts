@@ -34,8 +34,8 @@ function plansOf(layer: Layer, shape: readonly number[], channelAxis: number | u
       return { plan, planPart: () => plan };
     });
   }
-  const { geometry, eps, centred, running } = computation;
-  const own = { dtype: DTYPE, eps, centred, statistics: running === null ? "own" : "running" } as const;
+  const { geometry, eps, measure, running } = computation;
+  const own = { dtype: DTYPE, eps, measure, statistics: running === null ? "own" : "running" } as const;
   const forward = { ...own, affine: true, wanted: running === null };
   const backward = { ...own, parameters: true, weighted: true, givenSums: false };
   const planners = [

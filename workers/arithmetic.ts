@@ -1,5 +1,6 @@
 // What the kernel module exports, by name and signature: tests hold the build against it.
 import type { Dtype } from "../src/plan/cells.js";
+import type { Measure } from "../src/plan/phase.js";
 
 /** How the kernels know a dtype: workers/kernels/constants.ts has the same numbers. */
 export const CELL_CODES: { readonly [D in Dtype]: number } = {
@@ -9,6 +10,9 @@ export const CELL_CODES: { readonly [D in Dtype]: number } = {
   bfloat16: 3,
   uint8: 4,
 };
+
+/** How the kernels know what a set is divided by. */
+export const MEASURE_CODES: { readonly [M in Measure]: number } = { deviation: 0, rootMeanSquare: 1, length: 2 };
 
 /**
  * The kernels that are called from JavaScript, of which there is one for float32 cells (and those that are converted to it) and one
@@ -63,7 +67,7 @@ export interface Arithmetic {
     bias: number,
     eps: number,
     moments: number,
-    centred: boolean,
+    measure: number,
   ): void;
   reduceStretches(
     x: number,
@@ -161,7 +165,7 @@ export interface Arithmetic {
     run: number,
     weight: number,
     eps: number,
-    centred: boolean,
+    measure: number,
     byCell: boolean,
     continues: boolean,
     statistics: number,
@@ -217,6 +221,9 @@ export const SHARED_CONSTANTS = [
   "NEAR",
   "NOTHING",
   "DIRECT_WINDOW",
+  "DEVIATION",
+  "ROOT_MEAN_SQUARE",
+  "LENGTH",
   "FLOAT32",
   "FLOAT64",
   "FLOAT16",

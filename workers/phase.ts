@@ -2,6 +2,7 @@
 import { CELL_BYTES, type Dtype } from "../src/plan/cells.js";
 import { COLUMN_TILE, columnTilesOf, columnUnit } from "../src/plan/grid.js";
 import type { Phase } from "../src/plan/phase.js";
+import { MEASURE_CODES } from "./arithmetic.js";
 import { driverOf } from "./drivers/drivers.js";
 import type { Kernels } from "./kernels.js";
 import { NONE, type Operands } from "./operands.js";
@@ -79,8 +80,9 @@ export function compute(
   kernels.setCells(dtype, stage);
   switch (phase.kind) {
     case "normalize": {
-      const { length, groups, run, eps, centred } = phase;
-      kernel.normalizeSets(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
+      const { length, groups, run, eps } = phase;
+      const measure = MEASURE_CODES[phase.measure];
+      kernel.normalizeSets(x, y, first, count, length, groups, run, weight, bias, eps, moments, measure);
       return;
     }
     case "moments":
@@ -168,7 +170,7 @@ export function compute(
       }
       break;
     case "differentiate": {
-      const { setsPerUnit, sets, length, groups, run, eps, centred, byCell } = phase;
+      const { setsPerUnit, sets, length, groups, run, eps, byCell } = phase;
       kernel.differentiateSets(
         x,
         g,
@@ -182,7 +184,7 @@ export function compute(
         run,
         weight,
         eps,
-        centred,
+        MEASURE_CODES[phase.measure],
         byCell,
         continues,
         statistics,

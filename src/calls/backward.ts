@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
 import type { Computation, Layer, Normalization } from "../layers/layer.js";
 import { checkMoments, type SetMoments, settled } from "../merge/moments.js";
@@ -13,7 +14,8 @@ import type { Steps } from "../run/steps.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { checkApart, checkTensor, type Tensor } from "../tensor/tensor.js";
-import { checkBatch, weighsNothing } from "./forward.js";
+import { weighsNothing } from "./forward.js";
+import { checkBatch } from "./given.js";
 import { checkCallOptions, checkLayer, checkOut, type LayerCallOptions } from "./options.js";
 
 /** What a gradient is taken of. */
@@ -62,12 +64,12 @@ export function* backward<D extends Dtype>(executor: Executor, layer: Layer, giv
     const finish = () => ({ gradInput: y, gradWeight: null, gradBias: null });
     return yield* runCall(executor, { ...tensors, plan, planPart: () => plan, inputs: NO_INPUTS, found: {}, finish });
   }
-  const { geometry, eps, centred, weight, bias, running } = computation;
+  const { geometry, eps, measure, weight, bias, running } = computation;
   const parameters = weight !== null || bias !== null;
   const planOptions = {
     dtype: input.dtype,
     eps,
-    centred,
+    measure,
     parameters,
     weighted: !weighsNothing(geometry, weight),
     statistics: running !== null ? "running" : moments !== null ? "moments" : "own",
@@ -192,5 +194,5 @@ function mergedOnly(operation: string, computation: Computation, ...fault: [stri
 }
 
 function likeParameter(parameter: Parameter, gradient: Float64Array): Parameter {
-  return parameter instanceof Float64Array ? gradient.map(settled) : Float32Array.from(gradient, settled);
+  return types.isFloat64Array(parameter) ? gradient.map(settled) : Float32Array.from(gradient, settled);
 }

@@ -1,6 +1,5 @@
-import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import type { Computation, Layer, Normalization } from "../layers/layer.js";
-import { checkMoments, packMoments, type SetMoments, unpackInto, unpackMoments } from "../merge/moments.js";
+import { packMoments, type SetMoments, unpackInto, unpackMoments } from "../merge/moments.js";
 import { resultDtype } from "../plan/cells.js";
 import { planForward } from "../plan/forward.js";
 import { cellsPerSet, type Geometry, setCount } from "../plan/geometry.js";
@@ -14,8 +13,8 @@ import { runCall } from "../run/run-call.js";
 import { drive, type Steps } from "../run/steps.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";
 import { isFilledWith, type Parameter } from "../tensor/parameter.js";
-import { formatShape, type Shape } from "../tensor/shape.js";
 import { checkApart, checkTensor, type Tensor } from "../tensor/tensor.js";
+import { checkGiven } from "./given.js";
 import { checkCallOptions, checkFunction, checkLayer, checkOut, type ForwardOptions } from "./options.js";
 
 const FORWARD_OPTIONS = ["out", "moments", "onMoments"] as const;
@@ -41,7 +40,7 @@ export function forward<D extends Dtype>(
     channelAxis,
     partOfBatch: options.moments !== undefined,
   });
-  const moments = options.moments === undefined ? null : checkBatch(operation, computation, options.moments, x.shape);
+  const moments = options.moments === undefined ? null : checkGiven(operation, computation, options.moments, x.shape);
 
   const y = out ?? executor.allocate(operation, dtype, x.shape, false);
   const call = { operation, computation, x, y, moments, options };
@@ -70,14 +69,14 @@ function forwardAtOnce(executor: Executor, { operation, computation, x, y, momen
   if (computation.kind !== "normalization" || computation.running !== null || moments !== null) return false;
   if (executor.placer(x.size, [], false) !== "calling thread") return false;
   const { onMoments } = options;
-  const { geometry, eps, centred } = computation;
+  const { geometry, eps, measure } = computation;
   const affine = isPlain(computation) ? null : computation;
   const wanted = computation.update !== null || onMoments !== undefined;
   try {
     const plan = planForward(geometry, {
       dtype: x.dtype,
       eps,
-      centred,
+      measure,
       affine: affine !== null,
       statistics: "own",
       wanted,
@@ -100,13 +99,13 @@ function forwardAtOnce(executor: Executor, { operation, computation, x, y, momen
 
 function normalize(executor: Executor, call: ForwardCall, computation: Normalization): Steps<Tensor> {
   const { operation, x, y, moments, options } = call;
-  const { geometry, eps, centred, weight, bias, running } = computation;
+  const { geometry, eps, measure, weight, bias, running } = computation;
   const statistics: StatisticsSource = running !== null ? "running" : moments !== null ? "moments" : "own";
   // Only the tensor's own moments are found; those that came with the call are told as they came.
   const own = statistics === "own";
   const { onMoments } = options;
   const wanted = own && (computation.update !== null || onMoments !== undefined);
-  const planOptions = { dtype: x.dtype, eps, centred, affine: !isPlain(computation), statistics, wanted };
+  const planOptions = { dtype: x.dtype, eps, measure, affine: !isPlain(computation), statistics, wanted };
   const count = moments?.count ?? (x.size > 0 ? cellsPerSet(geometry) : 0);
   const told = !own || onMoments === undefined ? moments : emptyMoments(geometry, count);
   const kept = computation.update && new Kept();
@@ -176,23 +175,6 @@ const MANY = 1 << 20;
 export function weighsNothing({ k }: Geometry, weight: Parameter | null): boolean {
   if (weight !== null && k === 1 && weight.length > MANY) return false;
   return isFilledWith(weight, 1);
-}
-
-/** The whole batch's moments for a layer that merges them, checked. */
-export function checkBatch(operation: string, computation: Computation, value: unknown, shape: Shape): SetMoments {
-  if (computation.kind !== "normalization" || !computation.merged) {
-    throw new InvalidArgumentError(operation, "moments", "none except for SyncBatchNorm in training", "some");
-  }
-  const { geometry } = computation;
-  const moments = checkMoments(operation, "moments", value, setCount(geometry));
-  if (moments.count === 1) {
-    const message = `expected more than 1 value per channel when training but got input of shape ${formatShape(shape)}`;
-    throw new InvalidShapeError(operation, message, shape);
-  }
-  const part = cellsPerSet(geometry);
-  if (moments.count >= part) return moments;
-  const expected = `moments of the whole batch, of which the input has ${part} cells a channel,`;
-  throw new InvalidArgumentError(operation, "moments", expected, `those of ${moments.count}`);
 }
 
 /** Room for the moments of every set, of `count` cells each. */

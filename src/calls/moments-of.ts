@@ -3,6 +3,7 @@ import type { Layer } from "../layers/layer.js";
 import { type Moments, type SetMoments, unpackInto } from "../merge/moments.js";
 import { cellsPerSet, type Geometry } from "../plan/geometry.js";
 import { planMoments } from "../plan/moments.js";
+import type { Measure } from "../plan/phase.js";
 import { NO_INPUTS } from "../run/call.js";
 import type { Executor } from "../run/executor.js";
 import { runCall } from "../run/run-call.js";
@@ -18,7 +19,7 @@ export function* moments(executor: Executor, x: Tensor, given: unknown): Steps<M
   const options = checkCallOptions<CallOptions>(operation, given, []);
   if (x.size === 0) return { count: 0, mean: 0, m2: 0 };
   const all = { n: 1, r: 1, g: 1, k: 1, s: x.size };
-  const { count, mean, m2 } = yield* find(executor, operation, x, all, true, options);
+  const { count, mean, m2 } = yield* find(executor, operation, x, all, "deviation", options);
   return { count, mean: mean[0] as number, m2: m2[0] as number };
 }
 
@@ -33,8 +34,8 @@ export function* momentsOf(executor: Executor, layer: Layer, x: Tensor, given: u
   if (computation.kind !== "normalization" || computation.running !== null) {
     throw new InvalidArgumentError(operation, "layer", "one that uses the tensor's own moments", `${layer}`);
   }
-  const { geometry, centred } = computation;
-  return yield* find(executor, operation, x, geometry, centred, options);
+  const { geometry, measure } = computation;
+  return yield* find(executor, operation, x, geometry, measure, options);
 }
 
 function find(
@@ -42,11 +43,11 @@ function find(
   operation: string,
   x: Tensor,
   geometry: Geometry,
-  centred: boolean,
+  measure: Measure,
   options: CallOptions,
 ): Steps<SetMoments> {
   const found = emptyMoments(geometry, x.size > 0 ? cellsPerSet(geometry) : 0);
-  const planOptions = { dtype: x.dtype, centred };
+  const planOptions = { dtype: x.dtype, measure };
   return runCall(executor, {
     operation,
     plan: planMoments(geometry, planOptions),

@@ -32,7 +32,10 @@ export interface ForwardOptions<T extends Tensor = Tensor> extends LayerCallOpti
    * pool. If the call fails or is aborted after it started, what it holds is undefined.
    */
   readonly out?: T | undefined;
-  /** SyncBatchNorm in training: the moments of the whole batch, of which x is a part (`mergeMoments`). */
+  /**
+   * Moments to normalise with instead of the tensor's own, one a set: of a whole batch of which x is a part (SyncBatchNorm in training,
+   * `mergeMoments`), or of other data. Not where running statistics are used.
+   */
   readonly moments?: SetMoments | undefined;
   /**
    * Told the moments of each set, once the output is complete: give them to `pool.backward` and it need not compute them again. Not
@@ -53,12 +56,19 @@ export function checkCallOptions<T extends LayerCallOptions>(
   if (channelAxis !== undefined && !Number.isSafeInteger(channelAxis)) {
     throw new InvalidArgumentError(operation, "channelAxis", "a safe integer", describe(channelAxis));
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+  if (signal !== undefined && !isSignal(signal)) {
     throw new InvalidArgumentError(operation, "signal", "an AbortSignal", describe(signal));
   }
   checkFunction(operation, "onProgress", onProgress);
   if (signal?.aborted) throw new AbortedError(operation, signal.reason);
   return options;
+}
+
+/** By what it has: test runners and vm contexts have an AbortSignal of their own. */
+function isSignal(value: unknown): value is AbortSignal {
+  if (typeof value !== "object" || value === null) return false;
+  const { aborted, addEventListener } = value as Partial<AbortSignal>;
+  return typeof aborted === "boolean" && typeof addEventListener === "function";
 }
 
 const NO_OPTIONS = {};

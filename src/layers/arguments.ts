@@ -1,4 +1,5 @@
 // Checks of constructor arguments and parameters, shared by all layers.
+import { types } from "node:util";
 import { describe, InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
@@ -37,9 +38,11 @@ export function checkParameter(
   length: number,
 ): Parameter | null {
   if (value === null) return null;
-  const Class = PARAMETER_ARRAYS[dtype];
-  if (!(value instanceof Class)) {
-    throw new InvalidArgumentError(operation, argument, `a ${Class.name} or null`, describe(value));
+  // By kind, not by class: test runners and vm contexts have typed arrays of their own.
+  if (!(dtype === "float64" ? types.isFloat64Array(value) : types.isFloat32Array(value))) {
+    const { name } = PARAMETER_ARRAYS[dtype];
+    const expected = Array.isArray(value) ? `a ${name} (${name}.from makes one) or null` : `a ${name} or null`;
+    throw new InvalidArgumentError(operation, argument, expected, describe(value));
   }
   if (value.length === length) return value;
   // PyTorch: "weight should contain 2 elements not 3".

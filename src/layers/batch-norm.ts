@@ -50,7 +50,7 @@ abstract class BatchNorm extends ChannelNorm {
       kind: "normalization",
       geometry: batchNormGeometry(view),
       eps: this.eps,
-      centred: true,
+      measure: "deviation",
       ...this.affine(c),
       running: fromBatch ? null : running,
       merged,

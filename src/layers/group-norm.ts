@@ -125,7 +125,7 @@ export class GroupNorm extends BaseLayer {
       kind: "normalization",
       geometry: groupNormGeometry(view, this.numGroups),
       eps: this.eps,
-      centred: true,
+      measure: "deviation",
       weight: checkParameter(this.name, "weight", this.weight, this.dtype, c),
       bias: checkParameter(this.name, "bias", this.bias, this.dtype, c),
       running: null,

@@ -61,7 +61,7 @@ abstract class InstanceNorm extends ChannelNorm {
       geometry: instanceNormGeometry(view),
       // PyTorch's InstanceNorm, which is its batch_norm, gives cells that are all alike 0 even where there is no eps.
       eps: fromBatch && this.eps === 0 ? NOTHING : this.eps,
-      centred: true,
+      measure: "deviation",
       ...this.affine(c),
       running: fromBatch ? null : running,
       merged: false,

@@ -91,7 +91,7 @@ export class LayerNorm extends BaseLayer {
       kind: "normalization",
       geometry: layerNormGeometry(product(shape, 0, outer), cells),
       eps: this.eps,
-      centred: true,
+      measure: "deviation",
       weight: checkParameter(this.name, "weight", this.weight, this.dtype, cells),
       bias: checkParameter(this.name, "bias", this.bias, this.dtype, cells),
       running: null,

@@ -1,17 +1,18 @@
 import type { RunningStatistics } from "../merge/statistics.js";
 import type { Geometry } from "../plan/geometry.js";
+import type { Measure } from "../plan/phase.js";
 import type { ResponsePlanOptions } from "../plan/response.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import type { Shape } from "../tensor/shape.js";
 
-/** What one call of a layer asks a pool to compute: y = (x - mean) / sqrt(variance + eps) * weight + bias. */
+/** What one call of a layer asks a pool to compute: y = (x - mean) / sqrt(variance + eps) * weight + bias, or as `measure` says. */
 export interface Normalization {
   readonly kind: "normalization";
   readonly geometry: Geometry;
   readonly eps: number;
-  /** Whether the mean is taken off. If not it counts as 0, and the variance is the mean square (RMSNorm). */
-  readonly centred: boolean;
+  /** What the cells are divided by. */
+  readonly measure: Measure;
   /** One entry per affine index, or null where there is none. */
   readonly weight: Parameter | null;
   readonly bias: Parameter | null;

@@ -79,7 +79,7 @@ export class RMSNorm extends BaseLayer {
       kind: "normalization",
       geometry: layerNormGeometry(product(shape, 0, outer), cells),
       eps: this.eps ?? (dtype === "float64" ? FLOAT64_EPSILON : FLOAT32_EPSILON),
-      centred: false,
+      measure: "rootMeanSquare",
       weight: checkParameter(this.name, "weight", this.weight, this.dtype, cells),
       bias: null,
       running: null,

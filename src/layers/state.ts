@@ -1,4 +1,5 @@
 // A layer's state as PyTorch saves it: names to tensors.
+import { types } from "node:util";
 import { describe, InvalidArgumentError } from "../errors.js";
 import { cellsOf, formatShape, type Shape, sameShape } from "../tensor/shape.js";
 
@@ -94,7 +95,7 @@ function quote(keys: readonly string[]): string {
 function asStateTensor(value: unknown): StateTensor | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { shape, data } = value as Partial<StateTensor>;
-  const typed = data instanceof Float32Array || data instanceof Float64Array || data instanceof BigInt64Array;
+  const typed = types.isFloat32Array(data) || types.isFloat64Array(data) || types.isBigInt64Array(data);
   if (!typed || !Array.isArray(shape) || cellsOf(shape) !== data.length) return undefined;
   return { shape, data };
 }

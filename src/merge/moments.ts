@@ -1,5 +1,6 @@
 import { describe, InvalidArgumentError } from "../errors.js";
 import type { Grid } from "../plan/grid.js";
+import { float64Of } from "./numbers.js";
 
 /** Count, mean and sum of squared deviations from it (M2) of some cells. The variance is m2 / count. */
 export interface Moments {
@@ -124,7 +125,8 @@ export function settled(value: number): number {
 
 /**
  * Moments of the union of disjoint parts, set by set, in the order given: how SyncBatchNorm's statistics are merged over the tensors
- * of several calls, pools or machines (Chan's rule, as torch.batch_norm_gather_stats_with_counts). Parts with no cells count nothing.
+ * of several calls, pools or machines (Chan's rule, as torch.batch_norm_gather_stats_with_counts). Parts with no cells count nothing. They
+ * may have been through JSON.
  *
  * @param parts at least one; all of the same number of sets, except that a part with `count` 0 may have any.
  * @throws InvalidArgumentError
@@ -139,9 +141,9 @@ export function mergeMoments(parts: readonly SetMoments[]): SetMoments {
       Array.isArray(parts) ? "none" : typeof parts,
     );
   }
-  for (const part of parts) checkMoments(operation, "parts", part, undefined);
-  const filled = parts.filter(({ count }) => count > 0);
-  const sets = (filled[0] ?? parts[0])?.mean.length ?? 0;
+  const read = parts.map((part) => checkMoments(operation, "parts", part, undefined));
+  const filled = read.filter(({ count }) => count > 0);
+  const sets = (filled[0] ?? read[0])?.mean.length ?? 0;
   for (const part of filled) checkMoments(operation, "parts", part, sets);
   const whole = new Float64Array(2 * sets);
   let merged = 0;
@@ -154,16 +156,17 @@ export function mergeMoments(parts: readonly SetMoments[]): SetMoments {
   return unpackMoments(whole, merged);
 }
 
-/** Throws InvalidArgumentError unless `value` is moments, of `sets` sets if that is said. */
+/** Moments as they came, also through JSON; of `sets` sets if that is said. Throws InvalidArgumentError. */
 export function checkMoments(
   operation: string,
   argument: string,
   value: unknown,
   sets: number | undefined,
 ): SetMoments {
-  const { count, mean, m2 } = (typeof value === "object" && value !== null ? value : {}) as Partial<SetMoments>;
+  const { count, ...arrays } = (typeof value === "object" && value !== null ? value : {}) as Partial<SetMoments>;
   const whole = typeof count === "number" && Number.isSafeInteger(count) && count >= 0;
-  if (!whole || !(mean instanceof Float64Array) || !(m2 instanceof Float64Array) || mean.length !== m2.length) {
+  const [mean, m2] = [float64Of(arrays.mean), float64Of(arrays.m2)];
+  if (!whole || mean === undefined || m2?.length !== mean.length) {
     const expected = "moments { count, mean, m2 } with a Float64Array entry a set";
     throw new InvalidArgumentError(operation, argument, expected, describe(value));
   }

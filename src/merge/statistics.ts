@@ -1,4 +1,5 @@
 // Mean and deviation of sets, however they came, as the tables are filled from them.
+import type { Measure } from "../plan/phase.js";
 import type { Parameter } from "../tensor/parameter.js";
 import type { SetMoments } from "./moments.js";
 
@@ -13,6 +14,7 @@ export interface Statistics {
   readonly stride: number;
   readonly count: number;
   readonly eps: number;
+  readonly measure: Measure;
 }
 
 /**
@@ -21,10 +23,14 @@ export interface Statistics {
  */
 export const NOTHING = Number.MIN_VALUE;
 
-/** 1 / sqrt(variance + eps), as the kernels have it. */
-export function rstdOf(variance: number, eps: number): number {
-  const sum = variance + eps;
-  return sum === NOTHING ? 0 : 1 / Math.sqrt(sum);
+/** What cells are multiplied by, given a sum of squares of `count` of them, as the kernels have it. */
+export function rstdOf(
+  sumOfSquares: number,
+  { count, eps, measure }: Pick<Statistics, "count" | "eps" | "measure">,
+): number {
+  if (measure === "length") return 1 / Math.max(Math.sqrt(sumOfSquares), eps);
+  const variance = sumOfSquares / count + eps;
+  return variance === NOTHING ? 0 : 1 / Math.sqrt(variance);
 }
 
 /** Running statistics: a set is a channel. */
@@ -34,16 +40,21 @@ export interface RunningStatistics {
 }
 
 /** Of {mean, M2} of `count` cells each. */
-export function ofPairs(pairs: Float64Array, count: number, eps: number): Statistics {
-  return { means: pairs, spreads: pairs.subarray(1), first: 0, stride: 2, count, eps };
+export function ofPairs(pairs: Float64Array, count: number, eps: number, measure: Measure): Statistics {
+  return { means: pairs, spreads: pairs.subarray(1), first: 0, stride: 2, count, eps, measure };
 }
 
 /** Of the sets from `first` on. */
-export function ofMoments({ count, mean, m2 }: SetMoments, first: number, eps: number): Statistics {
-  return { means: mean, spreads: m2, first, stride: 1, count, eps };
+export function ofMoments({ count, mean, m2 }: SetMoments, first: number, eps: number, measure: Measure): Statistics {
+  return { means: mean, spreads: m2, first, stride: 1, count, eps, measure };
 }
 
 /** Of the channels from `first` on. */
-export function ofRunning({ mean, variance }: RunningStatistics, first: number, eps: number): Statistics {
-  return { means: mean, spreads: variance, first, stride: 1, count: 1, eps };
+export function ofRunning(
+  { mean, variance }: RunningStatistics,
+  first: number,
+  eps: number,
+  measure: Measure,
+): Statistics {
+  return { means: mean, spreads: variance, first, stride: 1, count: 1, eps, measure };
 }

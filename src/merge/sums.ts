@@ -1,5 +1,6 @@
 import { describe, InvalidArgumentError } from "../errors.js";
 import type { Grid } from "../plan/grid.js";
+import { float64Of } from "./numbers.js";
 
 /**
  * What a channel's gradients of the input depend on beside the cell itself, as torch.batch_norm_backward_reduce has it. SyncBatchNorm's
@@ -36,19 +37,17 @@ export function addGradientSums(parts: readonly GradientSums[]): GradientSums {
   return total;
 }
 
-/** Throws InvalidArgumentError unless `value` is sums, of so many channels if that is said. */
+/** Sums as they came, also through JSON; of so many channels if that is said. Throws InvalidArgumentError. */
 export function checkGradientSums(
   operation: string,
   argument: string,
   value: unknown,
   channels: number | undefined,
 ): GradientSums {
-  const { count, sumDy, sumDyXmu } = (
-    typeof value === "object" && value !== null ? value : {}
-  ) as Partial<GradientSums>;
+  const { count, ...arrays } = (typeof value === "object" && value !== null ? value : {}) as Partial<GradientSums>;
   const whole = typeof count === "number" && Number.isSafeInteger(count) && count >= 0;
-  const arrays = sumDy instanceof Float64Array && sumDyXmu instanceof Float64Array && sumDy.length === sumDyXmu.length;
-  if (!whole || !arrays) {
+  const [sumDy, sumDyXmu] = [float64Of(arrays.sumDy), float64Of(arrays.sumDyXmu)];
+  if (!whole || sumDy === undefined || sumDyXmu?.length !== sumDy.length) {
     const expected = "sums { count, sumDy, sumDyXmu } with a Float64Array entry a channel";
     throw new InvalidArgumentError(operation, argument, expected, describe(value));
   }

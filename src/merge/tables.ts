@@ -1,15 +1,15 @@
 // What phases look up, filled from what others found out. Each fills the sets or entries [from, to), so that a large table can be filled a
 // piece at a time.
 import { affineCount, type Geometry } from "../plan/geometry.js";
-import { type ApplyPhase, entriesPerSample, type PropagatePhase, TABLE_FIELDS } from "../plan/phase.js";
+import { type ApplyPhase, entriesPerSample, type Measure, type PropagatePhase, TABLE_FIELDS } from "../plan/phase.js";
 import { rstdOf, type Statistics } from "./statistics.js";
 
 /** {mean, rstd} of sets. */
 export function fillStatistics(statistics: Statistics, values: Float64Array, from: number, to: number): void {
-  const { means, spreads, first, stride, count, eps } = statistics;
+  const { means, spreads, first, stride } = statistics;
   for (let set = from, at = first + from * stride; set < to; set++, at += stride) {
     values[2 * set] = means[at] as number;
-    values[2 * set + 1] = rstdOf((spreads[at] as number) / count, eps);
+    values[2 * set + 1] = rstdOf(spreads[at] as number, statistics);
   }
 }
 
@@ -34,7 +34,7 @@ export function fillTable(
   from: number,
   to: number,
 ): void {
-  const { means, spreads, first, stride, count, eps } = statistics;
+  const { means, spreads, first, stride } = statistics;
   const { perSample, fields, step, apart, perSet, perAffine } = tableOf(phase, geometry);
   for (let index = from; index < to; ) {
     const sample = Math.floor(index / perSample);
@@ -45,7 +45,7 @@ export function fillTable(
     for (let group = Math.floor(entry / perSet); entry < last; group++) {
       const set = first + (sample * geometry.g + group) * stride;
       const mean = means[set] as number;
-      const rstd = rstdOf((spreads[set] as number) / count, eps);
+      const rstd = rstdOf(spreads[set] as number, statistics);
       for (const end = Math.min(last, (group + 1) * perSet); entry < end; entry++, at += step) {
         const weight = affine === null ? 1 : (affine.weight[Math.floor(entry / perAffine)] as number);
         values[at] = mean;
@@ -64,7 +64,8 @@ export interface Propagation {
   readonly weight: Float64Array | null;
   /** Cells that the totals are of. */
   readonly count: number;
-  readonly centred: boolean;
+  readonly eps: number;
+  readonly measure: Measure;
   /** Whether a mean may be folded into c. */
   readonly folded: boolean;
 }
@@ -76,7 +77,7 @@ export const NEAR = 65_536;
 export function fillPropagation(
   phase: PropagatePhase,
   geometry: Geometry,
-  { statistics, totals, weight, count, centred, folded }: Propagation,
+  { statistics, totals, weight, count, eps, measure, folded }: Propagation,
   values: Float64Array,
   from: number,
   to: number,
@@ -92,8 +93,8 @@ export function fillPropagation(
       const pair = 2 * (sample * geometry.g + group);
       const mean = statistics[pair] as number;
       const rstd = statistics[pair + 1] as number;
-      const b = totals === null ? 0 : -rstd * rstd * rstd * ((totals[pair] as number) / count);
-      const c = totals === null || !centred ? 0 : -rstd * ((totals[pair + 1] as number) / count);
+      const b = totals === null ? 0 : shareOf(rstd, totals[pair] as number, count, eps, measure);
+      const c = totals === null || measure !== "deviation" ? 0 : -rstd * ((totals[pair + 1] as number) / count);
       const offset = c - mean * b;
       const near = folded && Math.abs(mean * rstd) < NEAR && Number.isFinite(offset);
       for (const end = Math.min(last, (group + 1) * perSet); entry < end; entry++, at += step) {
@@ -104,6 +105,13 @@ export function fillPropagation(
       }
     }
   }
+}
+
+/** The factor of x - mean in a gradient, given the sum of g * w * (x - mean). */
+function shareOf(rstd: number, products: number, count: number, eps: number, measure: Measure): number {
+  if (measure !== "length") return -rstd * rstd * rstd * (products / count);
+  // Where cells were divided by eps, a constant, none goes through their length.
+  return rstd * eps >= 1 ? 0 : -rstd * rstd * products * rstd;
 }
 
 /** How a table lies: rows side by side, or for columns an array for each field, sample after sample. */

@@ -4,7 +4,7 @@ import { affineCount, cellsPerSet, type Geometry } from "./geometry.js";
 import { blocksOf, columnTilesOf } from "./grid.js";
 import { byCell, byChannel, hasEntryPerCell, reducePhase, seenGeometry, WHOLE_SET_CELLS } from "./layout.js";
 import { findMoments, findSums, lanesOf } from "./moments.js";
-import type { AccumulatePhase, DifferentiatePhase, PropagatePhase } from "./phase.js";
+import type { AccumulatePhase, DifferentiatePhase, Measure, PropagatePhase } from "./phase.js";
 import { PLAN_VERSION, type Plan, type Role, type StatisticsSource, type Step } from "./plan.js";
 
 /** The widest sample whose parameters' gradients a worker sums while it computes the input's: 256 KiB of sums stay in its cache. */
@@ -16,7 +16,7 @@ const SINK_BLOCKS = 128;
 export interface BackwardPlanOptions {
   readonly dtype: Dtype;
   readonly eps: number;
-  readonly centred: boolean;
+  readonly measure: Measure;
   /** Whether there are parameters, whose gradients are to be found. */
   readonly parameters: boolean;
   /** Whether there are weights that change anything. */
@@ -55,7 +55,7 @@ export function samplesPerBlock({ steps }: Plan): number {
 }
 
 function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geometry, perCell: boolean): Step[] {
-  const { eps, centred, parameters, weighted, statistics: from, givenSums } = options;
+  const { eps, measure, parameters, weighted, statistics: from, givenSums } = options;
   const { n, r, g, s } = geometry;
   const length = cellsPerSet(geometry);
   const weight: readonly Role[] = weighted ? ["weight"] : [];
@@ -67,10 +67,10 @@ function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geomet
   const knows = from !== "own" || !differentiates || accumulates;
   const statistics: readonly Role[] = knows ? ["statistics"] : [];
   const steps: Step[] = [];
-  if (knows && from === "own") steps.push(...findMoments(geometry, whole, centred));
+  if (knows && from === "own") steps.push(...findMoments(geometry, whole, measure));
   if (knows) {
     const reads: readonly Role[] = from === "own" ? ["moments"] : [];
-    steps.push({ kind: "fillStatistics", from, eps, reads, writes: ["statistics"] });
+    steps.push({ kind: "fillStatistics", from, eps, measure, reads, writes: ["statistics"] });
   }
   if (accumulates) {
     const phase = accumulatePhase(whole, geometry, length);
@@ -90,7 +90,7 @@ function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geomet
       groups: g,
       run: perCell ? 1 : s,
       eps,
-      centred,
+      measure,
       byCell: perCell,
       sinks,
     };
@@ -126,7 +126,8 @@ function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geomet
     {
       kind: "fillPropagation",
       phase: propagate,
-      centred,
+      measure,
+      eps,
       count: givenSums ? null : length,
       folded: options.dtype !== "float64",
       reads: flows ? ["statistics", "totals", ...inTable] : ["statistics", ...inTable],

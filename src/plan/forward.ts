@@ -3,14 +3,13 @@ import type { Dtype } from "./cells.js";
 import { cellsPerSet, type Geometry, sameGeometry } from "./geometry.js";
 import { byCell, byChannel, hasEntryPerCell, seenGeometry, WHOLE_SET_CELLS } from "./layout.js";
 import { findMoments } from "./moments.js";
-import type { ApplyPhase } from "./phase.js";
+import type { ApplyPhase, Measure } from "./phase.js";
 import { PLAN_VERSION, type Plan, type Role, type StatisticsSource, type Step } from "./plan.js";
 
 export interface ForwardPlanOptions {
   readonly dtype: Dtype;
   readonly eps: number;
-  /** Whether the sets' means are taken off; if not they count as 0. */
-  readonly centred: boolean;
+  readonly measure: Measure;
   /** Whether there are weights that change anything. */
   readonly affine: boolean;
   readonly statistics: StatisticsSource;
@@ -46,7 +45,7 @@ function sameOptions(a: ForwardPlanOptions, b: ForwardPlanOptions): boolean {
   return (
     a.dtype === b.dtype &&
     a.eps === b.eps &&
-    a.centred === b.centred &&
+    a.measure === b.measure &&
     a.affine === b.affine &&
     a.statistics === b.statistics &&
     a.wanted === b.wanted
@@ -67,13 +66,13 @@ function planPart(whole: Geometry, options: ForwardPlanOptions, geometry: Geomet
 }
 
 function stepsOf(whole: Geometry, options: ForwardPlanOptions, geometry: Geometry, perCell: boolean): Step[] {
-  const { eps, centred, affine, statistics: from, wanted } = options;
+  const { eps, measure, affine, statistics: from, wanted } = options;
   const { n, r, g, s } = geometry;
   const length = cellsPerSet(geometry);
   const parameters: readonly Role[] = affine ? ["weight", "bias"] : [];
   if (from === "own" && r === 1 && length <= WHOLE_SET_CELLS) {
     const run = perCell ? 1 : s;
-    const phase = { kind: "normalize", units: n * g, length, groups: g, run, eps, centred } as const;
+    const phase = { kind: "normalize", units: n * g, length, groups: g, run, eps, measure } as const;
     return [{ kind: "phase", phase, reads: ["x", ...parameters], writes: wanted ? ["y", "moments"] : ["y"] }];
   }
   const apply: ApplyPhase = { kind: "apply", ...(perCell ? byCell(geometry) : byChannel(geometry)) };
@@ -81,8 +80,8 @@ function stepsOf(whole: Geometry, options: ForwardPlanOptions, geometry: Geometr
   const [inTable, inPhase] = apply.layout === "cells" ? [[], parameters] : [parameters, []];
   const statistics: readonly Role[] = from === "own" ? ["moments"] : [];
   return [
-    ...(from === "own" ? findMoments(geometry, whole, centred) : []),
-    { kind: "fillTable", phase: apply, from, eps, reads: [...statistics, ...inTable], writes: ["table"] },
+    ...(from === "own" ? findMoments(geometry, whole, measure) : []),
+    { kind: "fillTable", phase: apply, from, eps, measure, reads: [...statistics, ...inTable], writes: ["table"] },
     { kind: "phase", phase: apply, reads: ["x", "table", ...inPhase], writes: ["y"] },
   ];
 }

@@ -2,28 +2,28 @@
 import type { Dtype } from "./cells.js";
 import type { Geometry } from "./geometry.js";
 import { momentsPhase, reducePhase } from "./layout.js";
-import type { ReducePhase } from "./phase.js";
+import type { Measure, ReducePhase } from "./phase.js";
 import { PLAN_VERSION, type Plan, type Step } from "./plan.js";
 
 export interface MomentsPlanOptions {
   readonly dtype: Dtype;
-  readonly centred: boolean;
+  readonly measure: Measure;
 }
 
 /** The moments of each set. @param part the part of the tensor that is planned; default all. */
-export function planMoments(whole: Geometry, { dtype, centred }: MomentsPlanOptions, part = whole): Plan {
+export function planMoments(whole: Geometry, { dtype, measure }: MomentsPlanOptions, part = whole): Plan {
   return {
     version: PLAN_VERSION,
     dtype,
     geometry: part,
     affineRepeat: 1,
-    steps: findMoments(part, whole, centred),
+    steps: findMoments(part, whole, measure),
   };
 }
 
 /** Steps from x to the moments of each set. */
-export function findMoments(geometry: Geometry, whole: Geometry, centred: boolean): Step[] {
-  const phase = momentsPhase(geometry, whole.n * whole.r, centred);
+export function findMoments(geometry: Geometry, whole: Geometry, measure: Measure): Step[] {
+  const phase = momentsPhase(geometry, whole.n * whole.r, measure === "deviation");
   return [
     { kind: "phase", phase, reads: ["x"], writes: ["partials"] },
     { kind: "mergeMoments", phase, reads: ["partials"], writes: ["moments"] },
@@ -44,7 +44,7 @@ export function planSums(whole: Geometry, { dtype, eps }: SumsPlanOptions, part 
     geometry: part,
     affineRepeat: 1,
     steps: [
-      { kind: "fillStatistics", from: "moments", eps, reads: [], writes: ["statistics"] },
+      { kind: "fillStatistics", from: "moments", eps, measure: "deviation", reads: [], writes: ["statistics"] },
       ...findSums(phase, false),
       { kind: "sumSets", width: lanesOf(phase), given: false, reads: ["sums"], writes: ["totals"] },
     ],

@@ -1,5 +1,11 @@
 // The phases: sweeps over the units of a tensor, as plain data that follows from the tensor alone. N R G K S are those of geometry.ts.
 
+/**
+ * What a set's cells are divided by: their deviation from the mean, which is taken off; their root mean square (RMSNorm); or their
+ * length (UnitNorm). Where no mean is taken off it counts as 0.
+ */
+export type Measure = "deviation" | "rootMeanSquare" | "length";
+
 /** A phase is `units` units of work in memory order. */
 interface Units {
   readonly units: number;
@@ -12,8 +18,7 @@ export interface NormalizePhase extends Units {
   readonly groups: number;
   readonly run: number;
   readonly eps: number;
-  /** Whether the mean is taken off; if not it counts as 0 (RMSNorm). */
-  readonly centred: boolean;
+  readonly measure: Measure;
 }
 
 /** A block of `perSegment` of a sample's `rows` rows, by a tile of their `width` columns; every column of it is a segment. */
@@ -114,7 +119,7 @@ export interface DifferentiatePhase extends Units {
   readonly groups: number;
   readonly run: number;
   readonly eps: number;
-  readonly centred: boolean;
+  readonly measure: Measure;
   /** Whether weight and bias have an entry a cell. */
   readonly byCell: boolean;
   /** Whether gradients by cell are summed over a unit's sets. */

@@ -2,7 +2,7 @@
 // alone: no address, no thread, nothing of who runs it.
 import type { Dtype } from "./cells.js";
 import type { Geometry } from "./geometry.js";
-import type { ApplyPhase, MomentsPhase, Phase, PropagatePhase, ReducePhase } from "./phase.js";
+import type { ApplyPhase, Measure, MomentsPhase, Phase, PropagatePhase, ReducePhase } from "./phase.js";
 
 /** Changes when a plan would be read, or computed, in another way. */
 export const PLAN_VERSION = 1;
@@ -49,8 +49,19 @@ export type PhaseStep = Flow & { readonly kind: "phase"; readonly phase: Phase }
 export type BetweenStep = Flow &
   (
     | { readonly kind: "mergeMoments"; readonly phase: MomentsPhase }
-    | { readonly kind: "fillTable"; readonly phase: ApplyPhase; readonly from: StatisticsSource; readonly eps: number }
-    | { readonly kind: "fillStatistics"; readonly from: StatisticsSource; readonly eps: number }
+    | {
+        readonly kind: "fillTable";
+        readonly phase: ApplyPhase;
+        readonly from: StatisticsSource;
+        readonly eps: number;
+        readonly measure: Measure;
+      }
+    | {
+        readonly kind: "fillStatistics";
+        readonly from: StatisticsSource;
+        readonly eps: number;
+        readonly measure: Measure;
+      }
     | { readonly kind: "fillMeans"; readonly width: number }
     /** Adds partials of segments, by sample's channel or set. */
     | { readonly kind: "addSums"; readonly phase: ReducePhase }
@@ -59,7 +70,8 @@ export type BetweenStep = Flow &
     | {
         readonly kind: "fillPropagation";
         readonly phase: PropagatePhase;
-        readonly centred: boolean;
+        readonly measure: Measure;
+        readonly eps: number;
         /** Cells that a set's sums are of; null where they come with the call. */
         readonly count: number | null;
         /** Whether a mean may be folded into c: float64 arithmetic has digits to spare, unless its cells are float64 too. */

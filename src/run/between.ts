@@ -8,7 +8,7 @@ import { samplesPerBlock } from "../plan/backward.js";
 import { affineCount, cellsPerSet, setCount } from "../plan/geometry.js";
 import { blocksOf, type Grid } from "../plan/grid.js";
 import { entriesPerSample } from "../plan/phase.js";
-import type { BetweenStep, StatisticsSource, Step, TableRole } from "../plan/plan.js";
+import type { BetweenStep, Step, TableRole } from "../plan/plan.js";
 import type { Stripe } from "../plan/stripes.js";
 import type { Found, Inputs } from "./call.js";
 import type { StripeTables } from "./tables.js";
@@ -63,14 +63,15 @@ export function between(step: BetweenStep, stripe: Stripe, tables: StripeTables,
       };
     }
     case "fillPropagation": {
-      const { phase, centred, folded } = step;
+      const { phase, measure, eps, folded } = step;
       const flows = step.reads.includes("totals");
       const propagation = {
         statistics: values("statistics"),
         totals: flows ? values("totals") : null,
         weight: step.reads.includes("weight") ? values("weight") : null,
         count: step.count ?? (inputs.sums as GradientSums).count,
-        centred,
+        measure,
+        eps,
         folded,
       };
       const table = values("table");
@@ -133,13 +134,13 @@ export function mergeSegmentsOf(
 }
 
 function statisticsOf(
-  { from, eps }: { readonly from: StatisticsSource; readonly eps: number },
+  { from, eps, measure }: Pick<Extract<BetweenStep, { kind: "fillStatistics" }>, "from" | "eps" | "measure">,
   { plan, sample, group, groups }: Stripe,
   tables: StripeTables,
   { moments }: Inputs,
 ): Statistics {
-  if (from === "own") return ofPairs(tables.values("moments"), cellsPerSet(plan.geometry), eps);
-  if (from === "moments" && moments !== null) return ofMoments(moments, sample * groups + group, eps);
+  if (from === "own") return ofPairs(tables.values("moments"), cellsPerSet(plan.geometry), eps, measure);
+  if (from === "moments" && moments !== null) return ofMoments(moments, sample * groups + group, eps, measure);
   if (tables.running === undefined) throw new RangeError(`expected statistics but got none from ${from}`);
-  return ofRunning(tables.running, 0, eps);
+  return ofRunning(tables.running, 0, eps, measure);
 }

@@ -82,7 +82,8 @@ export function dtypeOf(operation: string, array: unknown, wanted: unknown): Dty
     const arrays = [...new Set(NAMES.flatMap((dtype) => DTYPES[dtype].arrayNames))].filter(
       (array) => array !== "Buffer",
     );
-    throw new UnsupportedDtypeError(operation, `of ${arrays.join(", ")}`, name);
+    const remedy = Array.isArray(array) ? " (Float32Array.from makes one of an array)" : "";
+    throw new UnsupportedDtypeError(operation, `of ${arrays.join(", ")}${remedy}`, name);
   }
   if (wanted === undefined && other === undefined) return only;
   const found = fitting.find((dtype) => dtype === wanted);

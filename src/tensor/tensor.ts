@@ -66,6 +66,16 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   }
 
   /**
+   * A copy of the cells' bytes, little-endian, in row-major order: for a file, a socket, a Buffer. (`data.buffer` is all of the pool's memory:
+   * `Buffer.from(data.buffer)` would have other tensors in it.)
+   * @throws InvalidArgumentError if the tensor is disposed.
+   */
+  toBytes(): Uint8Array<ArrayBuffer> {
+    const { buffer, byteOffset, byteLength } = this.data;
+    return new Uint8Array(buffer, byteOffset, byteLength).slice() as Uint8Array<ArrayBuffer>;
+  }
+
+  /**
    * Gives the memory back at once (after the calls that use it now). Idempotent. Views taken before see whatever
    * comes to lie there next: use none of them afterwards. Of `pool.wrap` the memory stays the caller's; only the tensor ends.
    */

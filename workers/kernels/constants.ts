@@ -15,6 +15,10 @@ export const NEAR: f64 = 65536;
 export const NOTHING: f64 = 5e-324;
 /** The longest window of LocalResponseNorm that is summed anew for each cell. */
 export const DIRECT_WINDOW: usize = 16;
+/** What a set is divided by: its deviation from its mean, its root mean square, or its length. */
+export const DEVIATION: i32 = 0;
+export const ROOT_MEAN_SQUARE: i32 = 1;
+export const LENGTH: i32 = 2;
 /** How cells are stored. */
 export const FLOAT32: i32 = 0;
 export const FLOAT64: i32 = 1;

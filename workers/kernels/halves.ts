@@ -9,9 +9,9 @@ import { beside, finished, inputAt, loaded, outputAt, stored, target } from "./c
 import { BLOCK, BLOCKS_FROM, FLOAT16, SEGMENT } from "./constants";
 import { pinF32, pinU32, sumLanes, widen } from "./lanes";
 import {
-  finish, m2, mean, momentsF32Segment, pivotF32, setCentred, setSums, squaresOfFour, sumOfFour, sumsF32Exact, squares, wellConditioned,
+  finish, m2, mean, momentsF32Segment, pivotF32, setSums, squaresOfFour, sumOfFour, sumsF32Exact, squares, wellConditioned,
 } from "./segment-moments";
-import { rstdOf, settle } from "./statistics";
+import { rstdOf, setMeasure, settle } from "./statistics";
 
 // In this file a type parameter H says how a cell is stored: u16 is float16, i16 is bfloat16.
 
@@ -245,9 +245,9 @@ function isModerate(factor: f64): bool {
 /** normalizeF32Sets of float16 or bfloat16 cells, where takesHalves. */
 export function normalizeHalves(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
-  weight: usize, bias: usize, eps: f64, momentsAt: usize, centred: bool,
+  weight: usize, bias: usize, eps: f64, momentsAt: usize, measure: i32,
 ): void {
-  setCentred(centred);
+  setMeasure(measure);
   const isF16 = stored == FLOAT16;
   const byCell = weight != 0 && run < length;
   const weights = beside(), biases = weights + (length << 2);

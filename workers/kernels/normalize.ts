@@ -6,8 +6,8 @@ import { fuseF32Cells, fuseF32Line, fuseF32Plain, fuseF32Run, fuseF64Cells, fuse
 import { normalizeHalves, takesHalves } from "./halves";
 import { bytesOf } from "./lanes";
 import { endMerge, mergeSegment, momentsSet, startMerge } from "./merge";
-import { m2, mean, momentsSegment, setCentred } from "./segment-moments";
-import { isSpecial, rstdOf, settle } from "./statistics";
+import { m2, mean, momentsSegment } from "./segment-moments";
+import { isSpecial, rstdOf, setMeasure, settle } from "./statistics";
 
 @inline
 function applyPart<A>(
@@ -30,9 +30,9 @@ function applyPart<A>(
 @inline
 function normalizeSets<A>(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
-  weight: usize, bias: usize, eps: f64, moments: usize, centred: bool,
+  weight: usize, bias: usize, eps: f64, moments: usize, measure: i32,
 ): void {
-  setCentred(centred);
+  setMeasure(measure);
   const entries = length / run;
   const whole = length <= SEGMENT;
   let cells: usize = 0;
@@ -61,15 +61,15 @@ function normalizeSets<A>(
 
 export function normalizeF64Sets(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
-  weight: usize, bias: usize, eps: f64, moments: usize, centred: bool,
+  weight: usize, bias: usize, eps: f64, moments: usize, measure: i32,
 ): void {
   const perCell = weight != 0 && run == 1 && length > 1;
   const perSet = weight == 0 || run == length;
   if (length < 8 || length > SEGMENT || !(perCell || perSet)) {
-    normalizeSets<f64>(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
+    normalizeSets<f64>(x, y, first, count, length, groups, run, weight, bias, eps, moments, measure);
     return;
   }
-  setCentred(centred);
+  setMeasure(measure);
   const bytes = length << 3, entries = length / run;
   x += first * bytes;
   y += first * bytes;
@@ -100,19 +100,19 @@ export function normalizeF64Sets(
  */
 export function normalizeF32Sets(
   x: usize, y: usize, first: usize, count: usize, length: usize, groups: usize, run: usize,
-  weight: usize, bias: usize, eps: f64, moments: usize, centred: bool,
+  weight: usize, bias: usize, eps: f64, moments: usize, measure: i32,
 ): void {
   if (stored == FLOAT16 || stored == BFLOAT16) {
     if (takesHalves(length, groups, run, weight)) {
-      normalizeHalves(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
+      normalizeHalves(x, y, first, count, length, groups, run, weight, bias, eps, moments, measure);
       return;
     }
   }
   if (converted()) {
-    normalizeSets<f32>(x, y, first, count, length, groups, run, weight, bias, eps, moments, centred);
+    normalizeSets<f32>(x, y, first, count, length, groups, run, weight, bias, eps, moments, measure);
     return;
   }
-  setCentred(centred);
+  setMeasure(measure);
   const n = <f64>length;
   const bytes = length << 2;
   const entries = length / run;

@@ -2,12 +2,12 @@
 // sets of consecutive cells at once, each set read from memory once.
 import { applyRun } from "./apply";
 import { finished, inputAt, loaded, loadedBeside, outputAt, converted, target } from "./cells";
-import { PROPAGATE_FIELDS, SEGMENT } from "./constants";
+import { DEVIATION, LENGTH, PROPAGATE_FIELDS, SEGMENT } from "./constants";
 import { addSums, gradients, products, startSums } from "./gradient";
 import { bytesOf, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./merge";
-import { m2, mean, setCentred } from "./segment-moments";
-import { isAnySpecial, isTableSpecial, rstdOf, settle } from "./statistics";
+import { m2, mean } from "./segment-moments";
+import { isAnySpecial, isTableSpecial, lengthShare, rstdOf, setMeasure, settle } from "./statistics";
 import { isNear, propagateCells, propagateRun, propagateSinking } from "./propagate";
 
 const ROW: usize = PROPAGATE_FIELDS << 3; // bytes of a table row
@@ -97,9 +97,9 @@ function propagateColumns<A>(
 @inline
 function differentiate<A>(
   x: usize, g: usize, y: usize, first: usize, count: usize, setsPerUnit: usize, sets: usize, length: usize, groups: usize, run: usize,
-  weight: usize, eps: f64, centred: bool, byCell: bool, continues: bool, statistics: usize, partials: usize,
+  weight: usize, eps: f64, measure: i32, byCell: bool, continues: bool, statistics: usize, partials: usize,
 ): void {
-  setCentred(centred);
+  setMeasure(measure);
   const entries = length / run, width = groups * length, count64 = <f64>length;
   // What is not converted is all one part; its cells stay in a core's cache from one pass to the next.
   const part = converted() ? min(SEGMENT, length) : length;
@@ -148,8 +148,8 @@ function differentiate<A>(
         total = gradients;
         totalProducts = products;
       }
-      const bHat = -rstd * rstd * (totalProducts / count64), b = bHat * rstd;
-      const c = centred ? -rstd * (total / count64) : 0;
+      const bHat = measure == LENGTH ? lengthShare(rstd, eps, totalProducts) : -rstd * rstd * (totalProducts / count64), b = bHat * rstd;
+      const c = measure == DEVIATION ? -rstd * (total / count64) : 0;
       const folded = c - center * b, near = sizeof<A>() == 4 && isNear(center, rstd, folded);
       const from = near ? 0 : center, offset = near ? folded : c;
       const special = isAnySpecial(center, rstd, b, c);
@@ -219,18 +219,18 @@ export function propagateF64Columns(
 
 export function differentiateF32Sets(
   x: usize, g: usize, y: usize, first: usize, count: usize, setsPerUnit: usize, sets: usize, length: usize, groups: usize, run: usize,
-  weight: usize, eps: f64, centred: bool, byCell: bool, continues: bool, statistics: usize, partials: usize,
+  weight: usize, eps: f64, measure: i32, byCell: bool, continues: bool, statistics: usize, partials: usize,
 ): void {
   differentiate<f32>(
-    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, centred, byCell, continues, statistics, partials,
+    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, measure, byCell, continues, statistics, partials,
   );
 }
 
 export function differentiateF64Sets(
   x: usize, g: usize, y: usize, first: usize, count: usize, setsPerUnit: usize, sets: usize, length: usize, groups: usize, run: usize,
-  weight: usize, eps: f64, centred: bool, byCell: bool, continues: bool, statistics: usize, partials: usize,
+  weight: usize, eps: f64, measure: i32, byCell: bool, continues: bool, statistics: usize, partials: usize,
 ): void {
   differentiate<f64>(
-    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, centred, byCell, continues, statistics, partials,
+    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, measure, byCell, continues, statistics, partials,
   );
 }

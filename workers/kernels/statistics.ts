@@ -1,16 +1,34 @@
 // A set's deviation, and what becomes of sets that have none that is finite.
-import { NOTHING } from "./constants";
+import { DEVIATION, LENGTH, NOTHING } from "./constants";
 import { bytesOf } from "./lanes";
-import { m2, mean } from "./segment-moments";
+import { m2, mean, setCentred } from "./segment-moments";
+
+let ofLength: bool = false;
+
+/** What the next sets are divided by. Moments about the mean are only asked for where that is the deviation from it. */
+export function setMeasure(measure: i32): void {
+  setCentred(measure == DEVIATION);
+  ofLength = measure == LENGTH;
+}
 
 /**
- * 1 / sqrt(variance + eps) of n cells. 0 where that is NOTHING: cells that are all alike, of a layer that gives them their bias (InstanceNorm
- * with an eps of 0, as torch.batch_norm has it).
+ * What n cells are multiplied by: 1 / sqrt(variance + eps), or 1 / max(length, eps). 0 where variance and eps are NOTHING: cells that are all
+ * alike, of a layer that gives them their bias (InstanceNorm with an eps of 0, as torch.batch_norm has it).
  */
 @inline
 export function rstdOf(sumOfSquares: f64, n: f64, eps: f64): f64 {
+  if (ofLength) return 1 / max<f64>(Math.sqrt(sumOfSquares), eps);
   const variance = sumOfSquares / n + eps;
   return variance == NOTHING ? 0 : 1 / Math.sqrt(variance);
+}
+
+/**
+ * The share of xhat in the gradient of cells that were divided by their length, given the sum of g * x; none where that was eps, a constant
+ * (torch.nn.functional.normalize's clamp_min).
+ */
+@inline
+export function lengthShare(rstd: f64, eps: f64, products: f64): f64 {
+  return rstd * eps >= 1 ? 0 : -rstd * rstd * products;
 }
 
 /** Whether a set has results that are not finite, because its moments are not: NaN or Infinity among its cells, or a variance of 0 and no eps. */
