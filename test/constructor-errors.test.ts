@@ -207,7 +207,10 @@ describe.each([
       "a safe integer as product for normalizedShape but got [1073741824, 1073741824]",
     ],
   ])("is not %s", (_, value, words) => {
-    expectThrows(() => new Class(value as number), { ...badArgument("normalizedShape", words), operation: Class.name });
+    expectThrows(() => Reflect.construct(Class, [value]), {
+      ...badArgument("normalizedShape", words),
+      operation: Class.name,
+    });
   });
 });
 

@@ -119,7 +119,7 @@ describe.each([
     const [wanted, got] = [normalized.join(", "), shape.join(", ")];
     const text = `normalized_shape=[${wanted}], expected input with shape [*, ${wanted}], but got input of size[${got}]`;
     const words = `given normalizedShape [${wanted}], expected input of shape [*, ${wanted}] but got [${got}]`;
-    refuses(`Given ${text}`, new Class([...normalized]), [...shape], `${Class.name}: ${words}`);
+    refuses(`Given ${text}`, Reflect.construct(Class, [[...normalized]]), [...shape], `${Class.name}: ${words}`);
   }
 });
 

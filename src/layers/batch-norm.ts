@@ -5,6 +5,7 @@ import { formatShape, type Shape } from "../tensor/shape.js";
 import { channelView, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
 import type { LayerCall, Normalization, Numbers, RunningUpdate } from "./layer.js";
+import type { IfBias, IfOption, NoOptions } from "./presence.js";
 
 const DEFAULTS: Required<ChannelNormOptions> = {
   eps: 1e-5,
@@ -98,34 +99,49 @@ abstract class BatchNorm extends ChannelNorm {
 }
 
 /** BatchNorm of `[N, C]` or `[N, C, L]`; output the same shape. See torch.nn.BatchNorm1d. */
-export class BatchNorm1d extends BatchNorm {
+export class BatchNorm1d<const O extends ChannelNormOptions = NoOptions> extends BatchNorm {
+  declare weight: IfOption<O, "affine", true>;
+  declare bias: IfBias<O, "affine", true>;
+  declare runningMean: IfOption<O, "trackRunningStats", true>;
+  declare runningVar: IfOption<O, "trackRunningStats", true>;
+  declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
   readonly name = "BatchNorm1d";
   protected readonly ranks = [2, 3];
 
   /** @throws InvalidArgumentError */
-  constructor(numFeatures: number, options?: ChannelNormOptions) {
+  constructor(numFeatures: number, options?: O) {
     super("BatchNorm1d", numFeatures, options);
   }
 }
 
 /** BatchNorm of `[N, C, H, W]`; output the same shape. See torch.nn.BatchNorm2d. */
-export class BatchNorm2d extends BatchNorm {
+export class BatchNorm2d<const O extends ChannelNormOptions = NoOptions> extends BatchNorm {
+  declare weight: IfOption<O, "affine", true>;
+  declare bias: IfBias<O, "affine", true>;
+  declare runningMean: IfOption<O, "trackRunningStats", true>;
+  declare runningVar: IfOption<O, "trackRunningStats", true>;
+  declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
   readonly name = "BatchNorm2d";
   protected readonly ranks = [4];
 
   /** @throws InvalidArgumentError */
-  constructor(numFeatures: number, options?: ChannelNormOptions) {
+  constructor(numFeatures: number, options?: O) {
     super("BatchNorm2d", numFeatures, options);
   }
 }
 
 /** BatchNorm of `[N, C, D, H, W]`; output the same shape. See torch.nn.BatchNorm3d. */
-export class BatchNorm3d extends BatchNorm {
+export class BatchNorm3d<const O extends ChannelNormOptions = NoOptions> extends BatchNorm {
+  declare weight: IfOption<O, "affine", true>;
+  declare bias: IfBias<O, "affine", true>;
+  declare runningMean: IfOption<O, "trackRunningStats", true>;
+  declare runningVar: IfOption<O, "trackRunningStats", true>;
+  declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
   readonly name = "BatchNorm3d";
   protected readonly ranks = [5];
 
   /** @throws InvalidArgumentError */
-  constructor(numFeatures: number, options?: ChannelNormOptions) {
+  constructor(numFeatures: number, options?: O) {
     super("BatchNorm3d", numFeatures, options);
   }
 }
@@ -189,12 +205,17 @@ export class LazyBatchNorm3d extends BatchNorm {
  * added alike (`pool.gradientSums`, `addGradientSums`); gradients of weight and bias stay each part's own. Without `moments` the
  * input is the whole batch, and in evaluation it is BatchNorm.
  */
-export class SyncBatchNorm extends BatchNorm {
+export class SyncBatchNorm<const O extends ChannelNormOptions = NoOptions> extends BatchNorm {
+  declare weight: IfOption<O, "affine", true>;
+  declare bias: IfBias<O, "affine", true>;
+  declare runningMean: IfOption<O, "trackRunningStats", true>;
+  declare runningVar: IfOption<O, "trackRunningStats", true>;
+  declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
   readonly name = "SyncBatchNorm";
   protected readonly ranks = null;
 
   /** @throws InvalidArgumentError */
-  constructor(numFeatures: number, options?: ChannelNormOptions) {
+  constructor(numFeatures: number, options?: O) {
     super("SyncBatchNorm", numFeatures, options);
   }
 

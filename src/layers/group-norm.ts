@@ -1,7 +1,6 @@
 import { checkBoolean, checkPositiveInteger, readOptions } from "../check.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { groupNormGeometry } from "../plan/geometry.js";
-import type { Parameter } from "../tensor/parameter.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import {
   checkEps,
@@ -14,6 +13,7 @@ import {
 import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
 import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
+import type { IfBias, IfOption, NoOptions } from "./presence.js";
 import type { StateEntry } from "./state.js";
 
 export interface GroupNormOptions {
@@ -33,7 +33,7 @@ export interface GroupNormOptions {
  *
  * Input `[N, C, *]` (or with `channelAxis` C elsewhere), output the same. The same in training and evaluation.
  */
-export class GroupNorm extends BaseLayer {
+export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends BaseLayer {
   readonly name = "GroupNorm";
   /** Groups that the channels are divided into. */
   readonly numGroups: number;
@@ -44,12 +44,12 @@ export class GroupNorm extends BaseLayer {
   /** Added to the variance. */
   readonly eps: number;
   /** `[numChannels]`, starts at 1. Null without affine. */
-  weight: Parameter | null;
+  weight: IfOption<O, "affine", true>;
   /** `[numChannels]`, starts at 0. Null without affine or bias. */
-  bias: Parameter | null;
+  bias: IfBias<O, "affine", true>;
 
   /** @throws InvalidArgumentError, also if numChannels is not divisible by numGroups. */
-  constructor(numGroups: number, numChannels: number, options?: GroupNormOptions) {
+  constructor(numGroups: number, numChannels: number, options?: O) {
     super();
     const { eps, affine, bias, dtype } = readOptions<Required<GroupNormOptions>>(this.name, options, {
       eps: 1e-5,
@@ -70,8 +70,10 @@ export class GroupNorm extends BaseLayer {
     }
     this.eps = checkEps(this.name, eps);
     const withWeight = checkBoolean(this.name, "affine", affine);
-    this.weight = withWeight ? makeParameter(this.dtype, numChannels, 1) : null;
-    this.bias = checkBoolean(this.name, "bias", bias) && withWeight ? makeParameter(this.dtype, numChannels, 0) : null;
+    this.weight = (withWeight ? makeParameter(this.dtype, numChannels, 1) : null) as this["weight"];
+    this.bias = (
+      checkBoolean(this.name, "bias", bias) && withWeight ? makeParameter(this.dtype, numChannels, 0) : null
+    ) as this["bias"];
   }
 
   /** Sets the weight to 1 and the bias to 0, where there are any. */

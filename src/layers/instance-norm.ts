@@ -6,6 +6,7 @@ import { formatShape, type Shape } from "../tensor/shape.js";
 import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
 import type { LayerCall, Normalization, RunningUpdate } from "./layer.js";
+import type { IfBias, IfOption, NoOptions } from "./presence.js";
 
 const DEFAULTS: Required<ChannelNormOptions> = {
   eps: 1e-5,
@@ -105,34 +106,49 @@ abstract class InstanceNorm extends ChannelNorm {
 }
 
 /** InstanceNorm of `[N, C, L]` or `[C, L]`; output the same shape. See torch.nn.InstanceNorm1d. */
-export class InstanceNorm1d extends InstanceNorm {
+export class InstanceNorm1d<const O extends ChannelNormOptions = NoOptions> extends InstanceNorm {
+  declare weight: IfOption<O, "affine", false>;
+  declare bias: IfBias<O, "affine", false>;
+  declare runningMean: IfOption<O, "trackRunningStats", false>;
+  declare runningVar: IfOption<O, "trackRunningStats", false>;
+  declare numBatchesTracked: IfOption<O, "trackRunningStats", false, number>;
   readonly name = "InstanceNorm1d";
   protected readonly rank = 3;
 
   /** @throws InvalidArgumentError */
-  constructor(numFeatures: number, options?: ChannelNormOptions) {
+  constructor(numFeatures: number, options?: O) {
     super("InstanceNorm1d", numFeatures, options);
   }
 }
 
 /** InstanceNorm of `[N, C, H, W]` or `[C, H, W]`; output the same shape. See torch.nn.InstanceNorm2d. */
-export class InstanceNorm2d extends InstanceNorm {
+export class InstanceNorm2d<const O extends ChannelNormOptions = NoOptions> extends InstanceNorm {
+  declare weight: IfOption<O, "affine", false>;
+  declare bias: IfBias<O, "affine", false>;
+  declare runningMean: IfOption<O, "trackRunningStats", false>;
+  declare runningVar: IfOption<O, "trackRunningStats", false>;
+  declare numBatchesTracked: IfOption<O, "trackRunningStats", false, number>;
   readonly name = "InstanceNorm2d";
   protected readonly rank = 4;
 
   /** @throws InvalidArgumentError */
-  constructor(numFeatures: number, options?: ChannelNormOptions) {
+  constructor(numFeatures: number, options?: O) {
     super("InstanceNorm2d", numFeatures, options);
   }
 }
 
 /** InstanceNorm of `[N, C, D, H, W]` or `[C, D, H, W]`; output the same shape. See torch.nn.InstanceNorm3d. */
-export class InstanceNorm3d extends InstanceNorm {
+export class InstanceNorm3d<const O extends ChannelNormOptions = NoOptions> extends InstanceNorm {
+  declare weight: IfOption<O, "affine", false>;
+  declare bias: IfBias<O, "affine", false>;
+  declare runningMean: IfOption<O, "trackRunningStats", false>;
+  declare runningVar: IfOption<O, "trackRunningStats", false>;
+  declare numBatchesTracked: IfOption<O, "trackRunningStats", false, number>;
   readonly name = "InstanceNorm3d";
   protected readonly rank = 5;
 
   /** @throws InvalidArgumentError */
-  constructor(numFeatures: number, options?: ChannelNormOptions) {
+  constructor(numFeatures: number, options?: O) {
     super("InstanceNorm3d", numFeatures, options);
   }
 }

@@ -1,6 +1,5 @@
 import { checkBoolean, readOptions } from "../check.js";
 import { layerNormGeometry } from "../plan/geometry.js";
-import type { Parameter } from "../tensor/parameter.js";
 import { cellsOf, product, type Shape } from "../tensor/shape.js";
 import {
   checkEps,
@@ -14,6 +13,7 @@ import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, with
 import { refuseChannelAxis } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
 import { checkNormalizedShape, formatNormalizedShape, outerRank } from "./normalized-shape.js";
+import type { IfBias, IfOption, NoOptions } from "./presence.js";
 import type { StateEntry } from "./state.js";
 
 export interface LayerNormOptions {
@@ -33,7 +33,7 @@ export interface LayerNormOptions {
  *
  * Input `[*, ...normalizedShape]`, output the same. The same in training and evaluation.
  */
-export class LayerNorm extends BaseLayer {
+export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends BaseLayer {
   readonly name = "LayerNorm";
   /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
@@ -42,15 +42,15 @@ export class LayerNorm extends BaseLayer {
   /** Added to the variance. */
   readonly eps: number;
   /** `normalizedShape` in row-major order; starts at 1. Null without affine. */
-  weight: Parameter | null;
+  weight: IfOption<O, "elementwiseAffine", true>;
   /** As weight; starts at 0. Null without affine or bias. */
-  bias: Parameter | null;
+  bias: IfBias<O, "elementwiseAffine", true>;
 
   /**
    * @param normalizedShape the last dimensions' sizes: a safe integer, 0 or more, or an array of them.
    * @throws InvalidArgumentError
    */
-  constructor(normalizedShape: number | Shape, options?: LayerNormOptions) {
+  constructor(normalizedShape: number | Shape, options?: O) {
     super();
     const { eps, elementwiseAffine, bias, dtype } = readOptions<Required<LayerNormOptions>>(this.name, options, {
       eps: 1e-5,
@@ -63,8 +63,10 @@ export class LayerNorm extends BaseLayer {
     this.eps = checkEps(this.name, eps);
     const cells = cellsOf(this.normalizedShape);
     const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
-    this.weight = affine ? makeParameter(this.dtype, cells, 1) : null;
-    this.bias = checkBoolean(this.name, "bias", bias) && affine ? makeParameter(this.dtype, cells, 0) : null;
+    this.weight = (affine ? makeParameter(this.dtype, cells, 1) : null) as this["weight"];
+    this.bias = (
+      checkBoolean(this.name, "bias", bias) && affine ? makeParameter(this.dtype, cells, 0) : null
+    ) as this["bias"];
   }
 
   /** Sets the weight to 1 and the bias to 0, where there are any. */

@@ -1,6 +1,5 @@
 import { checkBoolean, readOptions } from "../check.js";
 import { layerNormGeometry } from "../plan/geometry.js";
-import type { Parameter } from "../tensor/parameter.js";
 import { cellsOf, product, type Shape } from "../tensor/shape.js";
 import {
   checkEps,
@@ -14,6 +13,7 @@ import { BaseLayer, floatEntry, pythonBoolean, pythonFloat } from "./base-layer.
 import { refuseChannelAxis } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
 import { checkNormalizedShape, formatNormalizedShape, outerRank } from "./normalized-shape.js";
+import type { IfOption, NoOptions } from "./presence.js";
 import type { StateEntry } from "./state.js";
 
 /** The distance of 1 to the next number of the type that is computed in, which PyTorch takes where eps is None. */
@@ -35,7 +35,7 @@ export interface RMSNormOptions {
  *
  * Input `[*, ...normalizedShape]`, output the same. The same in training and evaluation.
  */
-export class RMSNorm extends BaseLayer {
+export class RMSNorm<const O extends RMSNormOptions = NoOptions> extends BaseLayer {
   readonly name = "RMSNorm";
   /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
@@ -44,13 +44,13 @@ export class RMSNorm extends BaseLayer {
   /** Added to the mean square; null is 2^-23, or of float64 input 2^-52. */
   readonly eps: number | null;
   /** `normalizedShape` in row-major order; starts at 1. Null without affine. */
-  weight: Parameter | null;
+  weight: IfOption<O, "elementwiseAffine", true>;
 
   /**
    * @param normalizedShape the last dimensions' sizes: a safe integer, 0 or more, or an array of them.
    * @throws InvalidArgumentError
    */
-  constructor(normalizedShape: number | Shape, options?: RMSNormOptions) {
+  constructor(normalizedShape: number | Shape, options?: O) {
     super();
     const { eps, elementwiseAffine, dtype } = readOptions<Required<RMSNormOptions>>(this.name, options, {
       eps: null,
@@ -61,7 +61,7 @@ export class RMSNorm extends BaseLayer {
     this.normalizedShape = checkNormalizedShape(this.name, normalizedShape);
     this.eps = eps === null ? null : checkEps(this.name, eps);
     const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
-    this.weight = affine ? makeParameter(this.dtype, cellsOf(this.normalizedShape), 1) : null;
+    this.weight = (affine ? makeParameter(this.dtype, cellsOf(this.normalizedShape), 1) : null) as this["weight"];
   }
 
   /** Sets the weight to 1, where there is one. */
