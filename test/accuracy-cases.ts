@@ -2,6 +2,7 @@
 // something else. One less, as many and one more than a lane (8), a sweep over columns (16), what columns are summed in float32 from (64), what rows are (256), the
 // shortest segment of columns and a tile of them (512), long runs (1024), a segment (16,384), the largest set that one worker takes (262,144).
 import {
+  axisNormCase,
   batchNormCase,
   groupNormCase,
   instanceNormCase,
@@ -22,6 +23,11 @@ export function smallCases(affine: boolean): readonly LayerCase[] {
     layerNormCase([700], [33], options),
     ...about(8192).map((d) => layerNormCase([2], [d], options)),
     ...about(16_384).map((d) => layerNormCase([2], [d], options)),
+    ...[...about(16), ...about(64), ...about(512), 1025].map((c) => axisNormCase([3, c, 9], 1, options)),
+    ...[1, 2, 3, ...about(16), 300, ...about(512)].map((s) => axisNormCase([3, 40, s], 1, options)),
+    ...about(16_384).map((s) => axisNormCase([2, 3, s], 1, options)),
+    axisNormCase([5, 7, 3, 11], -2, options),
+    axisNormCase([5, 3001], 0, options),
     ...[...about(64), ...about(256), 1000].map((d) => rmsNormCase([13], [d], options)),
     rmsNormCase([2], [16_385], options),
     ...(affine ? [] : [7, 255, 768, 16_385].map((d) => unitNormCase([13], [d]))),
@@ -53,6 +59,8 @@ export function smallCases(affine: boolean): readonly LayerCase[] {
 export const LARGE_CASES: readonly LayerCase[] = [
   layerNormCase([1], [262_144]),
   layerNormCase([1], [262_145]),
+  axisNormCase([1, 90_001, 3], 1),
+  axisNormCase([1, 3, 90_001], 1),
   rmsNormCase([1], [262_147]),
   unitNormCase([1], [262_149]),
   groupNormCase(1, [1, 2, 131_073]),

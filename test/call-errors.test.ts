@@ -13,6 +13,7 @@ import {
   RMSNorm,
   SyncBatchNorm,
   type Tensor,
+  UnitNorm,
 } from "../src/index.js";
 import { badArgument, expectRejects, keptBy, type Refusal } from "./refusal.js";
 import { normal } from "./support.js";
@@ -27,6 +28,7 @@ disposed.dispose();
 const layers = {
   LayerNorm: () => new LayerNorm(3),
   RMSNorm: () => new RMSNorm(3),
+  UnitNorm: () => new UnitNorm(3),
   GroupNorm: () => new GroupNorm(1, 2),
   BatchNorm1d: () => new BatchNorm1d(2),
   SyncBatchNorm: () => new SyncBatchNorm(2),
@@ -68,7 +70,7 @@ describe("channelAxis", () => {
     }
   });
 
-  test.each(["GroupNorm", "BatchNorm1d", "SyncBatchNorm", "InstanceNorm1d"] as const)(
+  test.each(["LayerNorm", "GroupNorm", "BatchNorm1d", "SyncBatchNorm", "InstanceNorm1d"] as const)(
     "is one of the dimensions for %s",
     async (name) => {
       for (const channelAxis of [3, -4, 100]) {
@@ -85,9 +87,9 @@ describe("channelAxis", () => {
     }
   });
 
-  test.each(["LayerNorm", "RMSNorm", "LocalResponseNorm"] as const)("is nothing that %s takes", async (name) => {
+  test.each(["RMSNorm", "UnitNorm", "LocalResponseNorm"] as const)("is nothing that %s takes", async (name) => {
     for (const channelAxis of [1, -1, 0]) {
-      const words = `${name}: expected none (BatchNorm, InstanceNorm and GroupNorm take one) for channelAxis but got ${channelAxis}`;
+      const words = `${name}: expected none (BatchNorm, InstanceNorm, GroupNorm and LayerNorm take one) for channelAxis but got ${channelAxis}`;
       await expectOptionsRefused(layers[name](), { channelAxis }, badArgument("channelAxis", words));
     }
   });

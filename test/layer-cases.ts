@@ -18,6 +18,7 @@ import {
 import type { Parameter } from "../src/tensor/parameter.js";
 import { normalNumbers } from "./cells.js";
 import {
+  axisNorm,
   batchNorm,
   groupNorm,
   instanceNorm,
@@ -28,6 +29,7 @@ import {
   unitNorm,
 } from "./reference.js";
 import {
+  axisNormBackward,
   batchNormBackward,
   groupNormBackward,
   instanceNormBackward,
@@ -149,6 +151,19 @@ export function layerNormCase(outer: Shape, normalized: Shape, options: CaseOpti
     ({ affine, dtype }) => new LayerNorm([...normalized], { elementwiseAffine: affine, dtype }),
     (x, given) => layerNorm(x, normalized, given),
     (x, g, given) => layerNormBackward(x, g, normalized, given),
+  );
+}
+
+/** LayerNorm along one axis. */
+export function axisNormCase(shape: Shape, channelAxis: number, options: CaseOptions = {}): LayerCase {
+  const channels = shape.at(channelAxis) as number;
+  return caseOf(
+    "LayerNorm",
+    shape,
+    { ...options, channelAxis },
+    ({ affine, dtype }) => new LayerNorm(channels, { elementwiseAffine: affine, dtype }),
+    (x, given) => axisNorm(x, shape, given),
+    (x, g, given) => axisNormBackward(x, g, shape, given),
   );
 }
 

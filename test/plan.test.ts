@@ -36,7 +36,7 @@ function view(n: number, c: number, after: number): ChannelView {
 
 const options = fc.record({
   dtype: fc.constant("float32" as const),
-  affine: fc.boolean(),
+  affine: fc.constantFrom("none" as const, "channel" as const),
   statistics: fc.constant("own" as const),
   eps: fc.constant(1e-5),
   measure: fc.constantFrom("deviation" as const, "rootMeanSquare" as const, "length" as const),

@@ -2,6 +2,7 @@
 // With xhat = (x - mean) * rstd, gw = g * weight, and `avg` over the set:
 //   dx = rstd * (gw - avg(gw) - xhat * avg(gw * xhat)), dweight = sum of g * xhat, dbias = sum of g.
 import {
+  axisSets,
   batchSets,
   CompensatedSums,
   groupSets,
@@ -118,6 +119,15 @@ export function layerNormBackward(
   options: ReferenceOptions = {},
 ): ReferenceGradients {
   return backwardOfSets(x, g, rowSets(x, normalizedShape), options);
+}
+
+export function axisNormBackward(
+  x: ArrayLike<number>,
+  g: ArrayLike<number>,
+  shape: readonly number[],
+  options: ReferenceOptions,
+): ReferenceGradients {
+  return backwardOfSets(x, g, axisSets(shape, options.channelAxis), options);
 }
 
 /** There is no bias, and dx has no avg(gw). */

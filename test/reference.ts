@@ -129,12 +129,27 @@ export function batchSets(shape: readonly number[], channelAxis?: number): Sets 
   return { count: channels, affines: channels, of };
 }
 
+/** What lies along the axis is a set. */
+export function axisSets(shape: readonly number[], channelAxis?: number): Sets {
+  const { channels, stride } = channelsOf(shape, channelAxis);
+  const of = (i: number) => {
+    const [outer, place] = [Math.floor(i / (channels * stride)), i % stride];
+    return [outer * stride + place, Math.floor(i / stride) % channels] as const;
+  };
+  return { count: cells(shape) / channels, affines: channels, of };
+}
+
 export function layerNorm(
   x: ArrayLike<number>,
   normalizedShape: readonly number[],
   options: ReferenceOptions = {},
 ): Reference {
   return normalizeSets(x, rowSets(x, normalizedShape), options);
+}
+
+/** LayerNorm along one axis, `channelAxis`. */
+export function axisNorm(x: ArrayLike<number>, shape: readonly number[], options: ReferenceOptions): Reference {
+  return normalizeSets(x, axisSets(shape, options.channelAxis), options);
 }
 
 /** PyTorch's eps of RMSNorm where none is given: float32's machine epsilon. */

@@ -31,6 +31,7 @@ const OF_BACKWARD: Readonly<Record<PhaseName, boolean>> = {
   "reduce stretches": true,
   "reduce runs": true,
   "reduce columns": true,
+  sumRows: true,
   accumulate: true,
   "propagate stretches": true,
   "propagate cells": true,

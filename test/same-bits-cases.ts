@@ -2,6 +2,7 @@
 import type { Dtype, Layer } from "../src/index.js";
 import { type Cells, normalCells } from "./cells.js";
 import {
+  axisNormCase,
   batchNormCase,
   groupNormCase,
   instanceNormCase,
@@ -20,6 +21,12 @@ export const CASES: readonly (readonly [why: string, layerCase: LayerCase])[] = 
   ["rows of several segments", layerNormCase([7], [40_001])],
   ["rows that several threads share", layerNormCase([2], [270_001])],
   ["rows that several threads share, as one run", layerNormCase([1], [400_003], { affine: false })],
+  ["columns of channels of an image", axisNormCase([5, 96, 14, 14], 1)],
+  ["columns of many channels, of several segments", axisNormCase([2, 5003, 37], 1)],
+  ["columns of few channels, each row of several segments", axisNormCase([2, 3, 181, 211], 1)],
+  ["columns, nothing but statistics to apply", axisNormCase([5, 96, 14, 14], 1, { affine: false })],
+  ["columns of little space", axisNormCase([301, 40, 3], -2)],
+  ["columns along the first axis", axisNormCase([33, 7001], 0)],
   ["rows that need no mean", rmsNormCase([301], [1000])],
   ["rows that need no mean and that several threads share", rmsNormCase([1], [270_001])],
   ["rows to unit length", unitNormCase([301], [1000])],

@@ -28,6 +28,7 @@ const OF_FORWARD: Readonly<Record<PhaseName, boolean>> = {
   "reduce stretches": false,
   "reduce runs": false,
   "reduce columns": false,
+  sumRows: false,
   accumulate: false,
   "propagate stretches": false,
   "propagate cells": false,

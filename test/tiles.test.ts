@@ -29,8 +29,8 @@ function momentsOf(geometry: Geometry): Phase {
 
 function phasesOf(geometry: Geometry): Phase[] {
   const options = { dtype: DTYPE, eps: 1e-5, measure: "deviation" } as const;
-  const forward = { ...options, affine: true, wanted: false };
-  const backward = { ...options, parameters: true, weighted: true, givenSums: false };
+  const forward = { ...options, affine: "channel", wanted: false } as const;
+  const backward = { ...options, parameters: true, rows: false, weighted: true, givenSums: false };
   return [
     momentsOf(geometry),
     reducePhase(geometry, geometry.n * geometry.r, false),
@@ -169,7 +169,7 @@ describe("slices beyond 4 GiB", () => {
   });
 
   test("normalize, in place", () => {
-    const plain = { eps: 1e-5, measure: "deviation", affine: false, wanted: false, statistics: "own" } as const;
+    const plain = { eps: 1e-5, measure: "deviation", affine: "none", wanted: false, statistics: "own" } as const;
     const [phase] = phasesOfPlan(
       planForward({ n: 1.25 * MEBI, r: 1, g: 1, k: 1024, s: 1 }, { ...plain, dtype: DTYPE }),
     );

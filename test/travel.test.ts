@@ -34,10 +34,10 @@ function plansOf(layer: Layer, shape: readonly number[], channelAxis: number | u
       return { plan, planPart: () => plan };
     });
   }
-  const { geometry, eps, measure, running } = computation;
+  const { geometry, eps, measure, running, affineRows: rows = false } = computation;
   const own = { dtype: DTYPE, eps, measure, statistics: running === null ? "own" : "running" } as const;
-  const forward = { ...own, affine: true, wanted: running === null };
-  const backward = { ...own, parameters: true, weighted: true, givenSums: false };
+  const forward = { ...own, affine: rows ? "row" : "channel", wanted: running === null } as const;
+  const backward = { ...own, parameters: true, rows, weighted: true, givenSums: false };
   const planners = [
     (part?: Geometry) => planForward(geometry, forward, part),
     (part?: Geometry) => planBackward(geometry, backward, part),

@@ -54,7 +54,17 @@ export interface Arithmetic {
     weight: number,
     bias: number,
   ): void;
-  applyColumns(x: number, y: number, first: number, count: number, width: number, rows: number, table: number): void;
+  applyColumns(
+    x: number,
+    y: number,
+    first: number,
+    count: number,
+    width: number,
+    rows: number,
+    table: number,
+    weight: number,
+    bias: number,
+  ): void;
   normalizeSets(
     x: number,
     y: number,
@@ -104,6 +114,17 @@ export interface Arithmetic {
     stride: number,
     means: number,
     columns: number,
+    weight: number,
+  ): void;
+  sumRows(
+    x: number,
+    g: number,
+    partials: number,
+    first: number,
+    count: number,
+    width: number,
+    rows: number,
+    table: number,
   ): void;
   accumulate(
     x: number,
@@ -151,6 +172,7 @@ export interface Arithmetic {
     width: number,
     rows: number,
     table: number,
+    weight: number,
   ): void;
   differentiateSets(
     x: number,
@@ -204,6 +226,7 @@ export const ARITHMETIC = [
   "reduceStretches",
   "reduceRuns",
   "reduceColumns",
+  "sumRows",
   "accumulate",
   "propagateStretches",
   "propagateSetCells",

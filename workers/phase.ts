@@ -113,7 +113,7 @@ export function compute(
           kernel.applySetCells(x, y, first, count, phase.length, phase.groups, table, weight, bias);
           return;
         case "columns":
-          kernel.applyColumns(x, y, first, count, phase.width, phase.rows, table);
+          kernel.applyColumns(x, y, first, count, phase.width, phase.rows, table, weight, bias);
           return;
       }
       break;
@@ -131,15 +131,19 @@ export function compute(
         }
         case "columns":
           for (let unit = first; unit < first + count; unit++) {
-            const { at, segment, entry, rows, width } = columnUnit(phase, unit);
+            const { at, segment, entry, row, rows, width } = columnUnit(phase, unit);
             const bytes = at * CELL_BYTES[dtype];
+            const rowWeights = weight === NONE ? NONE : weight + row * NUMBER_BYTES;
             const sums = partials + segment * PAIR_BYTES;
             const mean = means + entry * NUMBER_BYTES;
-            kernel.reduceColumns(x + bytes, g + bytes, sums, rows, width, phase.width, mean, columns);
+            kernel.reduceColumns(x + bytes, g + bytes, sums, rows, width, phase.width, mean, columns, rowWeights);
           }
           return;
       }
       break;
+    case "sumRows":
+      kernel.sumRows(x, g, partials, first, count, phase.width, phase.rows, table);
+      return;
     case "accumulate": {
       const { samples, perBlock, length, groups } = phase;
       const cells = groups * length;
@@ -165,7 +169,7 @@ export function compute(
           kernel.propagateSetCells(x, g, y, first, count, phase.length, phase.groups, table, weight);
           return;
         case "columns":
-          kernel.propagateColumns(x, g, y, first, count, phase.width, phase.rows, table);
+          kernel.propagateColumns(x, g, y, first, count, phase.width, phase.rows, table, weight);
           return;
       }
       break;

@@ -7,7 +7,7 @@ import { SEGMENT_CELLS } from "../src/plan/grid.js";
 import type { Phase } from "../src/plan/phase.js";
 import { cellsPerUnit, type Slices, slicesOf } from "../src/plan/slices.js";
 import { accumulateTiles, blockTiles, columnTiles, responseTiles } from "./tiles/gathered.js";
-import { lookupTiles, momentsTiles, reduceTiles } from "./tiles/stretches.js";
+import { lookupTiles, momentsTiles, reduceTiles, rowSumTiles } from "./tiles/stretches.js";
 import type { Tile } from "./tiles/tile.js";
 import { differentiateTiles, normalizeTiles, sinkTiles } from "./tiles/whole-sets.js";
 
@@ -33,6 +33,8 @@ export function tilesOf(phase: Phase, dtype: Dtype, unit: number, end: number): 
     case "apply":
     case "propagate":
       return lookupTiles(phase, unit, end, room);
+    case "sumRows":
+      return rowSumTiles(phase, unit, end, room);
     case "accumulate":
       return accumulateTiles(phase, unit, end, room);
     case "differentiate":

@@ -1,10 +1,12 @@
 import { types } from "node:util";
 import { InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
 import type { Computation, Layer, Normalization } from "../layers/layer.js";
+import { joinParts } from "../merge/gradients.js";
 import { checkMoments, type SetMoments, settled } from "../merge/moments.js";
 import { checkGradientSums, type GradientSums } from "../merge/sums.js";
 import { planBackward } from "../plan/backward.js";
 import { affineCount, cellsPerSet, setCount } from "../plan/geometry.js";
+import { partsOf } from "../plan/grid.js";
 import { planSums } from "../plan/moments.js";
 import { planResponse } from "../plan/response.js";
 import { NO_INPUTS } from "../run/call.js";
@@ -64,18 +66,20 @@ export function* backward<D extends Dtype>(executor: Executor, layer: Layer, giv
     const finish = () => ({ gradInput: y, gradWeight: null, gradBias: null });
     return yield* runCall(executor, { ...tensors, plan, planPart: () => plan, inputs: NO_INPUTS, found: {}, finish });
   }
-  const { geometry, eps, measure, weight, bias, running } = computation;
+  const { geometry, eps, measure, weight, bias, running, affineRows } = computation;
   const parameters = weight !== null || bias !== null;
   const planOptions = {
     dtype: input.dtype,
     eps,
     measure,
     parameters,
+    rows: affineRows === true,
     weighted: !weighsNothing(geometry, weight),
     statistics: running !== null ? "running" : moments !== null ? "moments" : "own",
     givenSums: sums !== null,
   } as const;
-  const entries = parameters ? affineCount(geometry) : 0;
+  const rows = affineRows === true ? geometry.r * partsOf(geometry.g) : affineCount(geometry);
+  const entries = parameters ? rows : 0;
   const gradients = { weight: new Float64Array(entries), bias: new Float64Array(entries) };
   return yield* runCall(executor, {
     ...tensors,
@@ -83,11 +87,14 @@ export function* backward<D extends Dtype>(executor: Executor, layer: Layer, giv
     planPart: (part) => planBackward(geometry, planOptions, part),
     inputs: { weight, bias, running, moments, sums },
     found: { gradients },
-    finish: () => ({
-      gradInput: y,
-      gradWeight: weight && likeParameter(weight, gradients.weight),
-      gradBias: bias && likeParameter(bias, gradients.bias),
-    }),
+    finish: () => {
+      const joined = affineRows === true ? joinParts(gradients, geometry.r) : gradients;
+      return {
+        gradInput: y,
+        gradWeight: weight && likeParameter(weight, joined.weight),
+        gradBias: bias && likeParameter(bias, joined.bias),
+      };
+    },
   });
 }
 

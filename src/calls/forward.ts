@@ -67,6 +67,7 @@ interface ForwardCall {
 /** Computes a small call at once, if it is one phase. Returns whether it is. */
 function forwardAtOnce(executor: Executor, { operation, computation, x, y, moments, options }: ForwardCall): boolean {
   if (computation.kind !== "normalization" || computation.running !== null || moments !== null) return false;
+  if (computation.affineRows === true) return false;
   if (executor.placer(x.size, [], false) !== "calling thread") return false;
   const { onMoments } = options;
   const { geometry, eps, measure } = computation;
@@ -77,7 +78,7 @@ function forwardAtOnce(executor: Executor, { operation, computation, x, y, momen
       dtype: x.dtype,
       eps,
       measure,
-      affine: affine !== null,
+      affine: affine === null ? "none" : "channel",
       statistics: "own",
       wanted,
     });
@@ -105,7 +106,7 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
   const own = statistics === "own";
   const { onMoments } = options;
   const wanted = own && (computation.update !== null || onMoments !== undefined);
-  const planOptions = { dtype: x.dtype, eps, measure, affine: !isPlain(computation), statistics, wanted };
+  const planOptions = { dtype: x.dtype, eps, measure, affine: affineOf(computation), statistics, wanted };
   const count = moments?.count ?? (x.size > 0 ? cellsPerSet(geometry) : 0);
   const told = !own || onMoments === undefined ? moments : emptyMoments(geometry, count);
   const kept = computation.update && new Kept();
@@ -161,6 +162,11 @@ function respond(
     watchers: options,
     finish: () => y,
   });
+}
+
+function affineOf(computation: Normalization): "none" | "channel" | "row" {
+  if (isPlain(computation)) return "none";
+  return computation.affineRows === true ? "row" : "channel";
 }
 
 /** Whether weight and bias would change no bit: ones and zeros, as a new layer has them. */

@@ -21,7 +21,7 @@ export interface CallOptions {
 export interface LayerCallOptions extends CallOptions {
   /**
    * Which dimension of the input has the channels, from the end if negative: -1 for channels last. Default 1 (0 for InstanceNorm's
-   * unbatched input). For BatchNorm, InstanceNorm and GroupNorm.
+   * unbatched input). For BatchNorm, InstanceNorm and GroupNorm; and LayerNorm, whose default is the last dimensions.
    */
   readonly channelAxis?: number | undefined;
 }

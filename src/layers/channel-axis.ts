@@ -29,7 +29,7 @@ export function checkNotBatchAxis(operation: string, axis: number): void {
 /** Throws if a call of a layer whose input has one order only says where the channels are. */
 export function refuseChannelAxis(operation: string, channelAxis: number | undefined): void {
   if (channelAxis !== undefined) {
-    const expected = "none (BatchNorm, InstanceNorm and GroupNorm take one)";
+    const expected = "none (BatchNorm, InstanceNorm, GroupNorm and LayerNorm take one)";
     throw new InvalidArgumentError(operation, "channelAxis", expected, String(channelAxis));
   }
 }

@@ -1,6 +1,7 @@
 import { checkBoolean, readOptions } from "../check.js";
-import { layerNormGeometry } from "../plan/geometry.js";
-import { cellsOf, product, type Shape } from "../tensor/shape.js";
+import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { axisNormGeometry, layerNormGeometry } from "../plan/geometry.js";
+import { cellsOf, formatShape, product, type Shape } from "../tensor/shape.js";
 import {
   checkEps,
   checkInputDtype,
@@ -10,7 +11,7 @@ import {
   type ParameterDtype,
 } from "./arguments.js";
 import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
-import { refuseChannelAxis } from "./channel-axis.js";
+import { channelView, resolveAxis } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
 import { checkNormalizedShape, formatNormalizedShape, outerRank } from "./normalized-shape.js";
 import type { IfBias, IfOption, NoOptions } from "./presence.js";
@@ -31,7 +32,8 @@ export interface LayerNormOptions {
  * Layer normalisation (Ba, Kiros, Hinton 2016, arXiv:1607.06450) over the last dimensions, as torch.nn.LayerNorm:
  * y = (x - mean) / sqrt(variance + eps) * weight + bias, mean and biased variance over `normalizedShape`.
  *
- * Input `[*, ...normalizedShape]`, output the same. The same in training and evaluation.
+ * Input `[*, ...normalizedShape]`, output the same. The same in training and evaluation. Of one dimension it may be any of the input's, which
+ * `channelAxis` of the call names: the channels of an image `[N, C, H, W]` with 1, as ConvNeXt (Liu et al. 2022, arXiv:2201.03545) has it.
  */
 export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends BaseLayer {
   readonly name = "LayerNorm";
@@ -86,12 +88,10 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Bas
   /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
   prepare(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
     checkInputDtype(this.name, dtype, this.dtype, [this.weight, this.bias]);
-    refuseChannelAxis(this.name, channelAxis);
-    const outer = outerRank(this.name, this.normalizedShape, shape);
     const cells = cellsOf(this.normalizedShape);
     return {
       kind: "normalization",
-      geometry: layerNormGeometry(product(shape, 0, outer), cells),
+      ...this.#place(shape, channelAxis),
       eps: this.eps,
       measure: "deviation",
       weight: checkParameter(this.name, "weight", this.weight, this.dtype, cells),
@@ -100,5 +100,28 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Bas
       merged: false,
       update: null,
     };
+  }
+
+  /** Which cells are a set: the last dimensions, or those along one axis. */
+  #place(shape: Shape, channelAxis: number | undefined): Pick<Normalization, "geometry" | "affineRows"> {
+    const [size = 0, ...others] = this.normalizedShape;
+    if (channelAxis === undefined) {
+      const outer = outerRank(this.name, this.normalizedShape, shape);
+      return { geometry: layerNormGeometry(product(shape, 0, outer), cellsOf(this.normalizedShape)) };
+    }
+    if (others.length > 0) {
+      const expected = "none with a normalizedShape of more than one dimension";
+      throw new InvalidArgumentError(this.name, "channelAxis", expected, String(channelAxis));
+    }
+    const axis = resolveAxis(this.name, channelAxis, shape.length);
+    if (shape[axis] !== size) {
+      const message = `given normalizedShape [${size}], expected ${size} at dimension ${axis} of the input but got ${formatShape(shape)}`;
+      throw new InvalidShapeError(this.name, message, shape);
+    }
+    const view = channelView(shape, axis, false);
+    const outer = view.before * view.after;
+    // Cells that follow each other are rows as those of the last dimension are.
+    if (view.after === 1 || size === 1) return { geometry: layerNormGeometry(outer, size) };
+    return { geometry: axisNormGeometry(view), affineRows: true };
   }
 }

@@ -13,6 +13,8 @@ export interface Normalization {
   readonly eps: number;
   /** What the cells are divided by. */
   readonly measure: Measure;
+  /** Whether weight and bias have an entry a row of the geometry, and not one an affine index. */
+  readonly affineRows?: boolean;
   /** One entry per affine index, or null where there is none. */
   readonly weight: Parameter | null;
   readonly bias: Parameter | null;

@@ -51,6 +51,33 @@ export function addRunGradients(
   }
 }
 
+/**
+ * Adds pairs [from, to) of the segments of rows, `rows` of `parts` segments a sample. Each part of a row is summed on its own, over samples, at entry
+ * part * rows + row: so it does not matter how many parts are here at a time. @param first the first part.
+ */
+export function addRowGradients(
+  gradients: ParameterGradients,
+  first: number,
+  partials: Float64Array,
+  rows: number,
+  parts: number,
+  from: number,
+  to: number,
+): void {
+  for (let pair = from; pair < to; pair++) {
+    const row = Math.floor(pair / parts) % rows;
+    const entry = (first + (pair % parts)) * rows + row;
+    add(gradients, entry, partials[2 * pair] as number, partials[2 * pair + 1] as number);
+  }
+}
+
+/** The sums of rows from those of their parts, in order. */
+export function joinParts({ weight, bias }: ParameterGradients, rows: number): ParameterGradients {
+  const joined = { weight: weight.slice(0, rows), bias: bias.slice(0, rows) };
+  for (let at = rows; at < weight.length; at++) add(joined, at % rows, weight[at] as number, bias[at] as number);
+  return joined;
+}
+
 /** Adds sums [from, to) by channel, `width` a sample, from the mean: here they are divided by the deviation. */
 export function addChannelGradients(
   gradients: ParameterGradients,

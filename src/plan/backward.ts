@@ -1,10 +1,17 @@
 // The backward pass as a plan. The formulas are in workers/kernels/gradient.ts.
 import type { Dtype } from "./cells.js";
 import { affineCount, cellsPerSet, type Geometry } from "./geometry.js";
-import { blocksOf, columnTilesOf } from "./grid.js";
+import { blocksOf, columnTilesOf, partsOf } from "./grid.js";
 import { byCell, byChannel, hasEntryPerCell, reducePhase, seenGeometry, WHOLE_SET_CELLS } from "./layout.js";
 import { findMoments, findSums, lanesOf } from "./moments.js";
-import type { AccumulatePhase, DifferentiatePhase, Measure, PropagatePhase } from "./phase.js";
+import type {
+  AccumulatePhase,
+  ApplyPhase,
+  DifferentiatePhase,
+  Measure,
+  PropagatePhase,
+  SumRowsPhase,
+} from "./phase.js";
 import { PLAN_VERSION, type Plan, type Role, type StatisticsSource, type Step } from "./plan.js";
 
 /** The widest sample whose parameters' gradients a worker sums while it computes the input's: 256 KiB of sums stay in its cache. */
@@ -19,6 +26,8 @@ export interface BackwardPlanOptions {
   readonly measure: Measure;
   /** Whether there are parameters, whose gradients are to be found. */
   readonly parameters: boolean;
+  /** Whether parameters have an entry a row. */
+  readonly rows: boolean;
   /** Whether there are weights that change anything. */
   readonly weighted: boolean;
   /** Running statistics are constants that no gradient flows through. */
@@ -37,6 +46,7 @@ export function planBackward(whole: Geometry, options: BackwardPlanOptions, part
     version: PLAN_VERSION,
     dtype,
     geometry,
+    affineRows: options.rows,
     affineRepeat: perCell ? geometry.s : 1,
     steps: stepsOf(seen, options, geometry, perCell),
   };
@@ -55,7 +65,7 @@ export function samplesPerBlock({ steps }: Plan): number {
 }
 
 function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geometry, perCell: boolean): Step[] {
-  const { eps, measure, parameters, weighted, statistics: from, givenSums } = options;
+  const { eps, measure, parameters, rows, weighted, statistics: from, givenSums } = options;
   const { n, r, g, s } = geometry;
   const length = cellsPerSet(geometry);
   const weight: readonly Role[] = weighted ? ["weight"] : [];
@@ -105,15 +115,33 @@ function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geomet
     return steps;
   }
   const flows = from !== "running";
-  const ofChannels = parameters && !perCell;
+  if (rows && parameters) {
+    const table: ApplyPhase = { kind: "apply", ...byChannel(geometry) };
+    const phase: SumRowsPhase = { kind: "sumRows", units: n * r * partsOf(g), rows: r, width: g };
+    steps.push(
+      {
+        kind: "fillTable",
+        phase: table,
+        from,
+        eps,
+        measure,
+        reads: from === "own" ? ["moments"] : [],
+        writes: ["table"],
+      },
+      { kind: "phase", phase, reads: ["x", "g", "table"], writes: ["partials"] },
+      { kind: "addRowGradients", rows: r, width: g, reads: ["partials"], writes: ["gradients"] },
+    );
+  }
+  const ofChannels = parameters && !perCell && !rows;
   if (ofChannels || (flows && !givenSums)) {
     const phase = reducePhase(geometry, whole.n * whole.r, perCell);
-    steps.push(...findSums(phase, perCell, weighted));
+    // With a weight a cell or row, what is summed on its own is a set.
+    steps.push(...findSums(phase, perCell || rows, weighted));
     const width = lanesOf(phase);
     if (ofChannels) {
       steps.push({ kind: "addChannelGradients", width, reads: ["sums", "statistics"], writes: ["gradients"] });
     }
-    if (flows && !givenSums && !perCell) {
+    if (flows && !givenSums && !perCell && !rows) {
       steps.push({ kind: "sumSets", width, given: false, reads: ["sums", ...weight], writes: ["totals"] });
     }
   }
@@ -121,7 +149,7 @@ function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geomet
     steps.push({ kind: "sumSets", width: affineCount(geometry), given: true, reads: weight, writes: ["totals"] });
   }
   const propagate: PropagatePhase = { kind: "propagate", ...(perCell ? byCell(geometry) : byChannel(geometry)) };
-  const [inTable, inPhase] = perCell ? [[], weight] : [weight, []];
+  const [inTable, inPhase] = perCell || rows ? [[], weight] : [weight, []];
   steps.push(
     {
       kind: "fillPropagation",

@@ -10,8 +10,8 @@ export interface ForwardPlanOptions {
   readonly dtype: Dtype;
   readonly eps: number;
   readonly measure: Measure;
-  /** Whether there are weights that change anything. */
-  readonly affine: boolean;
+  /** Whether there are weights that change anything, and what has one each: an affine index, or a row. */
+  readonly affine: "none" | "channel" | "row";
   readonly statistics: StatisticsSource;
   /** Whether the sets' moments are asked for. */
   readonly wanted: boolean;
@@ -38,7 +38,7 @@ export function planForward(geometry: Geometry, options: ForwardPlanOptions, par
 }
 
 function seenWhole(geometry: Geometry, { affine, statistics }: ForwardPlanOptions): Geometry {
-  return seenGeometry(geometry, affine, statistics);
+  return seenGeometry(geometry, affine !== "none", statistics);
 }
 
 function sameOptions(a: ForwardPlanOptions, b: ForwardPlanOptions): boolean {
@@ -60,6 +60,7 @@ function planPart(whole: Geometry, options: ForwardPlanOptions, geometry: Geomet
     version: PLAN_VERSION,
     dtype,
     geometry,
+    affineRows: options.affine === "row",
     affineRepeat,
     steps: stepsOf(whole, options, geometry, perCell),
   };
@@ -69,15 +70,16 @@ function stepsOf(whole: Geometry, options: ForwardPlanOptions, geometry: Geometr
   const { eps, measure, affine, statistics: from, wanted } = options;
   const { n, r, g, s } = geometry;
   const length = cellsPerSet(geometry);
-  const parameters: readonly Role[] = affine ? ["weight", "bias"] : [];
+  const parameters: readonly Role[] = affine === "none" ? [] : ["weight", "bias"];
   if (from === "own" && r === 1 && length <= WHOLE_SET_CELLS) {
     const run = perCell ? 1 : s;
     const phase = { kind: "normalize", units: n * g, length, groups: g, run, eps, measure } as const;
     return [{ kind: "phase", phase, reads: ["x", ...parameters], writes: wanted ? ["y", "moments"] : ["y"] }];
   }
   const apply: ApplyPhase = { kind: "apply", ...(perCell ? byCell(geometry) : byChannel(geometry)) };
-  // In the layout `cells` the kernel reads weight and bias itself, and the scale is rstd.
-  const [inTable, inPhase] = apply.layout === "cells" ? [[], parameters] : [parameters, []];
+  // Where cells or rows have weights of their own the kernel reads them itself, and the scale is rstd.
+  const apart = apply.layout === "cells" || affine === "row";
+  const [inTable, inPhase] = apart ? [[], parameters] : [parameters, []];
   const statistics: readonly Role[] = from === "own" ? ["moments"] : [];
   return [
     ...(from === "own" ? findMoments(geometry, whole, measure) : []),

@@ -30,6 +30,11 @@ export function layerNormGeometry(outer: number, normalized: number): Geometry {
   return { n: outer, r: 1, g: 1, k: normalized, s: 1 };
 }
 
+/** LayerNorm over an axis that is not the last: each position beside it is a set, a column of `c` rows. */
+export function axisNormGeometry({ n, before, c, after }: ChannelView): Geometry {
+  return { n: n * before, r: c, g: after, k: 1, s: 1 };
+}
+
 /** GroupNorm: each sample's C / groups channels with their space are a set. */
 export function groupNormGeometry({ n, before, c, after }: ChannelView, groups: number): Geometry {
   return { n, r: before, g: groups, k: c / groups, s: after };

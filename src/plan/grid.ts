@@ -69,6 +69,7 @@ export function columnUnit(phase: Extract<MomentsPhase | ReducePhase, { layout: 
     at: (sample * phase.rows + row) * phase.width + column,
     segment: block * phase.width + column,
     entry: sample * phase.width + column,
+    row,
     rows: Math.min(phase.perSegment, phase.rows - row),
     width: Math.min(COLUMN_TILE, phase.width - column),
   };

@@ -16,6 +16,7 @@ export function planMoments(whole: Geometry, { dtype, measure }: MomentsPlanOpti
     version: PLAN_VERSION,
     dtype,
     geometry: part,
+    affineRows: false,
     affineRepeat: 1,
     steps: findMoments(part, whole, measure),
   };
@@ -42,6 +43,7 @@ export function planSums(whole: Geometry, { dtype, eps }: SumsPlanOptions, part 
     version: PLAN_VERSION,
     dtype,
     geometry: part,
+    affineRows: false,
     affineRepeat: 1,
     steps: [
       { kind: "fillStatistics", from: "moments", eps, measure: "deviation", reads: [], writes: ["statistics"] },
@@ -51,19 +53,23 @@ export function planSums(whole: Geometry, { dtype, eps }: SumsPlanOptions, part 
   };
 }
 
-/** Steps from x, g and statistics to sums by channel; where cells have a weight each (`byCell`), to those by set. */
-export function findSums(phase: ReducePhase, byCell: boolean, weighted = false): Step[] {
-  const sums = byCell ? "totals" : "sums";
+/** Steps from x, g and statistics to sums by channel; where cells or rows have a weight each (`bySet`), to those by set. */
+export function findSums(phase: ReducePhase, bySet: boolean, weighted = false): Step[] {
+  const sums = bySet ? "totals" : "sums";
   const merge: Step = { kind: "addSums", phase, reads: ["partials"], writes: [sums] };
   if (phase.layout === "columns") {
     return [
       { kind: "fillMeans", width: phase.width, reads: ["statistics"], writes: ["means"] },
-      { kind: "phase", phase, reads: ["x", "g", "means"], writes: ["partials"] },
+      {
+        kind: "phase",
+        phase,
+        reads: bySet && weighted ? ["x", "g", "means", "weight"] : ["x", "g", "means"],
+        writes: ["partials"],
+      },
       merge,
     ];
   }
-  const reads =
-    byCell && weighted ? (["x", "g", "statistics", "weight"] as const) : (["x", "g", "statistics"] as const);
+  const reads = bySet && weighted ? (["x", "g", "statistics", "weight"] as const) : (["x", "g", "statistics"] as const);
   return [{ kind: "phase", phase, reads, writes: ["partials"] }, merge];
 }
 

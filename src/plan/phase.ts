@@ -101,6 +101,13 @@ export type ReducePhase = Units & { readonly kind: "reduce" } & (
     | Columns
   );
 
+/** Gradients of parameters that each row of a sample has its own of. Unit: a segment of a row of `width` cells, a set in each column. */
+export interface SumRowsPhase extends Units {
+  readonly kind: "sumRows";
+  readonly rows: number;
+  readonly width: number;
+}
+
 /** Gradients of parameters that each cell of a sample has its own of. Unit: a block of `perBlock` samples by a tile of columns. */
 export interface AccumulatePhase extends Units {
   readonly kind: "accumulate";
@@ -150,6 +157,7 @@ export type Phase =
   | MomentsPhase
   | ApplyPhase
   | ReducePhase
+  | SumRowsPhase
   | AccumulatePhase
   | PropagatePhase
   | DifferentiatePhase

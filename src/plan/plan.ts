@@ -77,9 +77,10 @@ export type BetweenStep = Flow &
         /** Whether a mean may be folded into c: float64 arithmetic has digits to spare, unless its cells are float64 too. */
         readonly folded: boolean;
       }
-    /** Adds to the parameters' gradients: sums by a sample's cell of each block, by run of each set, or by sample's channel. */
+    /** Adds to the parameters' gradients: sums by a sample's cell of each block, by run of each set, by row, or by channel. */
     | { readonly kind: "addCellGradients"; readonly cells: number }
     | { readonly kind: "addRunGradients"; readonly runs: number }
+    | { readonly kind: "addRowGradients"; readonly rows: number; readonly width: number }
     | { readonly kind: "addChannelGradients"; readonly width: number }
   );
 
@@ -91,6 +92,8 @@ export interface Plan {
   readonly dtype: Dtype;
   /** The geometry as the steps see it. */
   readonly geometry: Geometry;
+  /** Whether weight and bias have an entry a row, and not one an affine index. */
+  readonly affineRows: boolean;
   /** Each weight and bias entry counts for so many in a row: S where short runs get an entry a cell, else 1. */
   readonly affineRepeat: number;
   /** In the order in which they run. */

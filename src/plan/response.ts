@@ -39,6 +39,7 @@ export function planResponse(options: ResponsePlanOptions, dtype: Dtype, backwar
     version: PLAN_VERSION,
     dtype,
     geometry: { n: samples, r: 1, g: 1, k: channels, s: space },
+    affineRows: false,
     affineRepeat: 1,
     steps: [{ kind: "phase", phase, reads: backward ? ["x", "g"] : ["x"], writes: ["y"] }],
   };

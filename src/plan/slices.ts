@@ -37,6 +37,8 @@ export function cellsPerUnit(phase: Phase): number {
       return phase.setsPerUnit * phase.length;
     case "accumulate":
       return phase.perBlock * Math.min(COLUMN_TILE, phase.groups * phase.length);
+    case "sumRows":
+      return Math.min(phase.width, SEGMENT_CELLS);
     case "response":
       return phase.channels * Math.min(phase.tile, phase.space);
     case "moments":

@@ -3,7 +3,7 @@
 // all segments lie as the whole tensor's do, so stripes change no bit.
 import { samplesPerBlock } from "./backward.js";
 import { type Geometry, setCount } from "./geometry.js";
-import { blocksOf, columnTilesOf, segmentsOf } from "./grid.js";
+import { blocksOf, columnTilesOf, SEGMENT_CELLS, segmentsOf } from "./grid.js";
 import { lanesOf } from "./moments.js";
 import { entriesPerSample, type MomentsPhase, type Phase, type ReducePhase, TABLE_FIELDS } from "./phase.js";
 import type { Plan, Role, Step, TableRole } from "./plan.js";
@@ -43,7 +43,8 @@ export function* stripesOf(plan: Plan, planPart: (part: Geometry) => Plan, bytes
   const one = planPart({ ...geometry, n: 1 });
   const perSample = tableBytes(one, bytes);
   const perGroup = tableBytes(planPart({ ...geometry, n: 1, g: 1 }), bytes);
-  const wide = perSample <= bytes ? g : Math.min(g, wholeLanes(bytes / perGroup));
+  const wide =
+    perSample <= bytes ? g : Math.min(g, wholeLanes(bytes / perGroup, plan.affineRows ? SEGMENT_CELLS : LANES));
   const high = perSample <= bytes ? Math.max(1, Math.floor(bytes / perSample)) : 1;
   const perBlock = samplesPerBlock(plan);
   const cells = k * s;
@@ -67,8 +68,9 @@ export function* stripesOf(plan: Plan, planPart: (part: Geometry) => Plan, bytes
 /** The kernels take four columns together: a stripe that cut them would sum their cells in another way. */
 const LANES = 4;
 
-function wholeLanes(groups: number): number {
-  return Math.max(LANES, Math.floor(groups / LANES) * LANES);
+/** In whole segments of a row, where a row's sums are gradients. */
+function wholeLanes(groups: number, lanes: number): number {
+  return Math.max(lanes, Math.floor(groups / lanes) * lanes);
 }
 
 /** Samples of a stripe from `sample` on: whole blocks, or a part of one. */
@@ -147,6 +149,8 @@ function partialNumbers(phase: Phase, bytes: number): number {
     case "moments":
     case "reduce":
       return 2 * segmentsOf(phase, unitsPerRound(phase, bytes));
+    case "sumRows":
+      return 2 * phase.units;
     case "accumulate":
       return 2 * blocksOf(phase.samples, phase.perBlock) * phase.groups * phase.length;
     case "differentiate":

@@ -1,12 +1,18 @@
 // What happens between phases, step by step: which numbers each function of src/merge/ is given.
-import { addCellGradients, addChannelGradients, addRunGradients, type ParameterGradients } from "../merge/gradients.js";
+import {
+  addCellGradients,
+  addChannelGradients,
+  addRowGradients,
+  addRunGradients,
+  type ParameterGradients,
+} from "../merge/gradients.js";
 import { mergeSegments } from "../merge/moments.js";
 import { ofMoments, ofPairs, ofRunning, type Statistics } from "../merge/statistics.js";
 import { addSegments, type GradientSums, packSums, sumSets, unpackSums } from "../merge/sums.js";
 import { fillMeans, fillPropagation, fillStatistics, fillTable } from "../merge/tables.js";
 import { samplesPerBlock } from "../plan/backward.js";
 import { affineCount, cellsPerSet, setCount } from "../plan/geometry.js";
-import { blocksOf, type Grid } from "../plan/grid.js";
+import { blocksOf, type Grid, partsOf } from "../plan/grid.js";
 import { entriesPerSample } from "../plan/phase.js";
 import type { BetweenStep, Step, TableRole } from "../plan/plan.js";
 import type { Stripe } from "../plan/stripes.js";
@@ -99,6 +105,17 @@ export function between(step: BetweenStep, stripe: Stripe, tables: StripeTables,
       return {
         count: n * step.runs,
         run: (from, to) => addRunGradients(gradients, firstAffine, partials, step.runs, from, to),
+      };
+    }
+    case "addRowGradients": {
+      const { rows, width } = step;
+      const parts = partsOf(width);
+      const partials = values("partials");
+      const gradients = found.gradients as ParameterGradients;
+      const first = partsOf(stripe.group);
+      return {
+        count: n * rows * parts,
+        run: (from, to) => addRowGradients(gradients, first, partials, rows, parts, from, to),
       };
     }
     case "addChannelGradients": {

@@ -32,10 +32,10 @@ export class StripeTables {
 
   /** Makes room for what the stripe's steps leave for each other, and reads the parameters of its channels. */
   begin({ plan, group }: Stripe): void {
-    const { geometry, steps, affineRepeat } = plan;
+    const { geometry, steps, affineRows, affineRepeat } = plan;
     for (const step of steps) for (const role of step.writes) this.#makeRoom(step, role, geometry);
-    const first = group * geometry.k;
-    const count = affineCount(geometry);
+    const first = affineRows ? 0 : group * geometry.k;
+    const count = affineRows ? geometry.r : affineCount(geometry);
     if (this.#affine?.first === first && this.#affine.count === count) return;
     this.#affine = { first, count };
     const { weight, bias, running } = this.#inputs;

@@ -3,7 +3,7 @@ import { applied } from "./apply";
 import { finished, inputAt, loaded, outputAt, converted, target } from "./cells";
 import { APPLY_FIELDS, SEGMENT } from "./constants";
 import { isTableSpecial, settle } from "./statistics";
-import { bytesOf, loadCell, pair0, pair1, pair2, pair3, putPair0, putPair1, putPair2, putPair3, storeCell } from "./lanes";
+import { bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell } from "./lanes";
 
 /** y = (x - mean[i]) * scale[i] + shift[i] over n cells. One read, one write. */
 @inline
@@ -43,20 +43,40 @@ function twoRowsOf<A>(x: usize, y: usize, n: usize, step: usize, means: usize, s
   }
 }
 
+/** columnsOf, and that times a weight plus a bias of the row's. */
+@inline
+function weightedRowOf<A>(
+  x: usize, y: usize, n: usize, means: usize, scales: usize, shifts: usize, weight: f64, bias: f64,
+): void {
+  const w = pinF64(weight, 0), b = pinF64(bias, 1);
+  const end = x + bytesOf<A>(n);
+  for (const stop = x + bytesOf<A>(n & ~3); x < stop; means += 32, scales += 32, shifts += 32) {
+    const low = applied(pair0<A>(x), v128.load(means), v128.load(scales), v128.load(shifts));
+    const high = applied(pair1<A>(x), v128.load(means, 16), v128.load(scales, 16), v128.load(shifts, 16));
+    putPair0<A>(y, f64x2.add(f64x2.mul(low, w), b));
+    putPair1<A>(y, f64x2.add(f64x2.mul(high, w), b));
+    x += sizeof<A>() << 2;
+    y += sizeof<A>() << 2;
+  }
+  for (; x < end; x += sizeof<A>(), y += sizeof<A>(), means += 8, scales += 8, shifts += 8) {
+    storeCell<A>(y, ((loadCell<A>(x) - load<f64>(means)) * load<f64>(scales) + load<f64>(shifts)) * weight + bias);
+  }
+}
+
 export function applyF32TwoRows(x: usize, y: usize, n: usize, step: usize, means: usize, scales: usize, shifts: usize): void {
   twoRowsOf<f32>(x, y, n, step, means, scales, shifts);
 }
 
 @inline
 function applyColumns<A>(
-  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize, weight: usize, bias: usize,
 ): void {
   const bytes = width << 3, end = first + count;
   let special = false;
   for (let row = first; row < end; row++) {
     const means = table + (row / rows) * APPLY_FIELDS * bytes;
     if (row == first || row % rows == 0) special = isTableSpecial(means, APPLY_FIELDS * width);
-    if (sizeof<A>() == 4 && !special && !converted() && row + 1 < end && (row + 1) % rows != 0) {
+    if (sizeof<A>() == 4 && !weight && !special && !converted() && row + 1 < end && (row + 1) % rows != 0) {
       const at = (row * width) << 2;
       applyF32TwoRows(x + at, y + at, width, width << 2, means, means + bytes, means + 2 * bytes);
       row++;
@@ -65,7 +85,10 @@ function applyColumns<A>(
     for (let start: usize = 0; start < width; start += SEGMENT) {
       const n = min(SEGMENT, width - start), at = row * width + start, mean = means + (start << 3);
       const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
-      columnsOf<A>(cells, results, n, mean, mean + bytes, mean + 2 * bytes);
+      if (weight) {
+        const entry = (row % rows) << 3, w = load<f64>(weight + entry), b = load<f64>(bias + entry);
+        weightedRowOf<A>(cells, results, n, mean, mean + bytes, mean + 2 * bytes, w, b);
+      } else columnsOf<A>(cells, results, n, mean, mean + bytes, mean + 2 * bytes);
       if (special) settle<A>(results, n);
       finished(results, to, n);
     }
@@ -74,17 +97,18 @@ function applyColumns<A>(
 
 /**
  * Phase `apply`, layout `columns`: rows [first, first + count) of `width` cells, `rows` rows a sample; column c takes entry c
- * of the sample's table, laid as three arrays mean[width], scale[width], shift[width] of float64. One read, one write.
+ * of the sample's table, laid as three arrays mean[width], scale[width], shift[width] of float64. With `weight` that is multiplied by the
+ * weight of the sample's row, and its bias is added. One read, one write.
  */
 export function applyF32Columns(
-  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize, weight: usize, bias: usize,
 ): void {
-  applyColumns<f32>(x, y, first, count, width, rows, table);
+  applyColumns<f32>(x, y, first, count, width, rows, table, weight, bias);
 }
 
 /** As applyF32Columns, of float64 cells. */
 export function applyF64Columns(
-  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+  x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize, weight: usize, bias: usize,
 ): void {
-  applyColumns<f64>(x, y, first, count, width, rows, table);
+  applyColumns<f64>(x, y, first, count, width, rows, table, weight, bias);
 }

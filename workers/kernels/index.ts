@@ -31,7 +31,7 @@ export {
 } from "./propagate";
 export {
   accumulateF32, accumulateF64, reduceF32Columns, reduceF32Runs, reduceF32Stretches,
-  reduceF64Columns, reduceF64Runs, reduceF64Stretches,
+  reduceF64Columns, reduceF64Runs, reduceF64Stretches, sumF32Rows, sumF64Rows,
 } from "./reduce-phase";
 export {
   differentiateF32Sets, differentiateF64Sets, propagateF32Columns, propagateF32Stretches, propagateF32SetCells,

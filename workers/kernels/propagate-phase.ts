@@ -51,10 +51,10 @@ function propagateSetCells<A>(
   }
 }
 
-/** Layout `columns`: as applyF32Columns, with four arrays mean, a, b, c[width]. Two reads, one write; y may be x or g. */
+/** Layout `columns`: as applyF32Columns, with four arrays mean, a, b, c[width]; with `weight`, one a row, g counts times that. Two reads, one write; y may be x or g. */
 @inline
 function propagateColumns<A>(
-  x: usize, g: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+  x: usize, g: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize, weight: usize,
 ): void {
   const bytes = width << 3;
   let special = false;
@@ -64,11 +64,11 @@ function propagateColumns<A>(
     for (let start: usize = 0; start < width; start += SEGMENT) {
       const n = min(SEGMENT, width - start), at = row * width + start, to = outputAt(y, at);
       const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n), results = target(to, cells);
-      const even = n & ~1;
+      const even = n & ~1, w = weight ? load<f64>(weight + ((row % rows) << 3)) : 1, wide = f64x2.splat(w);
       for (let i: usize = 0; i < even; i += 2) {
         const entry = means + ((start + i) << 3), cell = bytesOf<A>(i);
         const d = f64x2.sub(pair0<A>(cells + cell), v128.load(entry));
-        const ga = f64x2.mul(pair0<A>(beside + cell), v128.load(entry + bytes));
+        const ga = f64x2.mul(f64x2.mul(pair0<A>(beside + cell), wide), v128.load(entry + bytes));
         const b = v128.load(entry + 2 * bytes);
         const sum = f64x2.add(ga, v128.and(f64x2.mul(d, b), f64x2.ne(b, f64x2.splat(0))));
         putPair0<A>(results + cell, f64x2.add(sum, v128.load(entry + 3 * bytes)));
@@ -77,7 +77,7 @@ function propagateColumns<A>(
         const entry = means + ((start + even) << 3), cell = bytesOf<A>(even);
         const d = loadCell<A>(cells + cell) - load<f64>(entry);
         const b = load<f64>(entry + 2 * bytes);
-        const sum = loadCell<A>(beside + cell) * load<f64>(entry + bytes) + (b == 0 ? 0 : d * b);
+        const sum = loadCell<A>(beside + cell) * w * load<f64>(entry + bytes) + (b == 0 ? 0 : d * b);
         storeCell<A>(results + cell, sum + load<f64>(entry + 3 * bytes));
       }
       if (special) settle<A>(results, n);
@@ -206,15 +206,15 @@ export function propagateF64SetCells(
 }
 
 export function propagateF32Columns(
-  x: usize, g: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+  x: usize, g: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize, weight: usize,
 ): void {
-  propagateColumns<f32>(x, g, y, first, count, width, rows, table);
+  propagateColumns<f32>(x, g, y, first, count, width, rows, table, weight);
 }
 
 export function propagateF64Columns(
-  x: usize, g: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+  x: usize, g: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize, weight: usize,
 ): void {
-  propagateColumns<f64>(x, g, y, first, count, width, rows, table);
+  propagateColumns<f64>(x, g, y, first, count, width, rows, table, weight);
 }
 
 export function differentiateF32Sets(

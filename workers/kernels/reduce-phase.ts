@@ -1,9 +1,9 @@
 // Phase `reduce`: {sum of g * (x - mean), sum of g} of each segment, in the ways that the cells of a channel may lie, where a set is too
 // large for one worker or its cells are apart. And phase `accumulate`: the same sums, times rstd, of each cell across samples.
 import { inputAt, loaded, loadedBeside, loadedRows, loadedRowsBeside, converted } from "./cells";
-import { SEGMENT, SWEEP } from "./constants";
-import { addSums, gradients, products, startSums } from "./gradient";
-import { bytesOf, loadCell, pair0 } from "./lanes";
+import { APPLY_FIELDS, SEGMENT, SWEEP } from "./constants";
+import { addSums, gradients, products, startSums, Unweighted, Weighted } from "./gradient";
+import { bytesOf, loadCell, pair0, sumLanes } from "./lanes";
 import { accumulateCells } from "./propagate";
 
 @inline
@@ -61,17 +61,23 @@ function reduceRuns<A>(
   }
 }
 
-/** Adds rows of `width` cells, `step` bytes apart, to the columns' sums, from the columns' means: three arrays of float64. */
+/** Adds rows of `width` cells, `step` bytes apart, each times its weight if there are any, to the columns' sums from their means: arrays of float64. */
 @inline
-function addRows<A>(x: usize, g: usize, rows: usize, width: usize, step: usize, means: usize, productsAt: usize, gradientsAt: usize): void {
+function addRows<A, W>(
+  x: usize, g: usize, rows: usize, width: usize, step: usize, means: usize, productsAt: usize, gradientsAt: usize, weight: usize,
+): void {
   const even = width & ~1, height = rows * step;
   for (let c: usize = 0; c < even; c += 2) {
     const at = c << 3;
     const m = v128.load(means + at);
     let p = v128.load(productsAt + at), s = v128.load(gradientsAt + at);
-    let beside = g + bytesOf<A>(c);
+    let beside = g + bytesOf<A>(c), entry = weight;
     for (let cell = x + bytesOf<A>(c), end = cell + height; cell < end; cell += step, beside += step) {
-      const gradient = pair0<A>(beside);
+      let gradient = pair0<A>(beside);
+      if (sizeof<W>() == sizeof<Weighted>()) {
+        gradient = f64x2.mul(gradient, v128.load64_splat(entry));
+        entry += 8;
+      }
       p = f64x2.add(p, f64x2.mul(gradient, f64x2.sub(pair0<A>(cell), m)));
       s = f64x2.add(s, gradient);
     }
@@ -81,9 +87,13 @@ function addRows<A>(x: usize, g: usize, rows: usize, width: usize, step: usize, 
   if (even < width) {
     const at = even << 3;
     let p = load<f64>(productsAt + at), s = load<f64>(gradientsAt + at);
-    let beside = g + bytesOf<A>(even);
+    let beside = g + bytesOf<A>(even), entry = weight;
     for (let cell = x + bytesOf<A>(even), end = cell + height; cell < end; cell += step, beside += step) {
-      const gradient = loadCell<A>(beside);
+      let gradient = loadCell<A>(beside);
+      if (sizeof<W>() == sizeof<Weighted>()) {
+        gradient *= load<f64>(entry);
+        entry += 8;
+      }
       p += gradient * (loadCell<A>(cell) - load<f64>(means + at));
       s += gradient;
     }
@@ -92,10 +102,13 @@ function addRows<A>(x: usize, g: usize, rows: usize, width: usize, step: usize, 
   }
 }
 
-/** Layout `columns`: sums of `width` columns over `rows` rows, `stride` cells apart, to partials; `columns` is room for two float64 a column. */
+/**
+ * Layout `columns`: sums of `width` columns over `rows` rows, `stride` cells apart, to partials; `columns` is room for two float64 a column. With
+ * `weight`, one a row, g counts times that.
+ */
 @inline
 function reduceColumns<A>(
-  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize,
+  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize, weight: usize,
 ): void {
   const gradientsAt = columns + (width << 3);
   memory.fill(columns, 0, width << 4);
@@ -108,11 +121,41 @@ function reduceColumns<A>(
       beside = loadedRowsBeside(beside, sweep, width, stride);
       step = bytesOf<A>(width);
     }
-    addRows<A>(cells, beside, sweep, width, step, means, columns, gradientsAt);
+    if (weight) addRows<A, Weighted>(cells, beside, sweep, width, step, means, columns, gradientsAt, weight + (row << 3));
+    else addRows<A, Unweighted>(cells, beside, sweep, width, step, means, columns, gradientsAt, 0);
   }
   for (let c: usize = 0; c < width; c++) {
     store<f64>(partials + (c << 4), load<f64>(columns + (c << 3)));
     store<f64>(partials + (c << 4), load<f64>(gradientsAt + (c << 3)), 8);
+  }
+}
+
+/**
+ * Phase `sumRows`: segments [first, first + count) of rows of `width` cells, `rows` rows a sample, of which column c has mean and rstd in entry c
+ * of the sample's table, laid as for applyF32Columns: sums of g * xhat and of g to partials + 16 * segment. Reads x and g.
+ */
+@inline
+function sumRows<A>(x: usize, g: usize, partials: usize, first: usize, count: usize, width: usize, rows: usize, table: usize): void {
+  const parts = (width + SEGMENT - 1) / SEGMENT, bytes = width << 3;
+  for (let unit = first; unit < first + count; unit++) {
+    const row = unit / parts, start = (unit % parts) * SEGMENT, n = min(SEGMENT, width - start), at = row * width + start;
+    const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n);
+    let means = table + (row / rows) * APPLY_FIELDS * bytes + (start << 3);
+    let p = f64x2.splat(0), s = p, i: usize = 0;
+    for (; i + 1 < n; i += 2, means += 16) {
+      const gradient = pair0<A>(beside + bytesOf<A>(i));
+      const xhat = f64x2.mul(f64x2.sub(pair0<A>(cells + bytesOf<A>(i)), v128.load(means)), v128.load(means + bytes));
+      p = f64x2.add(p, f64x2.mul(gradient, xhat));
+      s = f64x2.add(s, gradient);
+    }
+    let product = sumLanes(p), sum = sumLanes(s);
+    if (i < n) {
+      const gradient = loadCell<A>(beside + bytesOf<A>(i));
+      product += gradient * ((loadCell<A>(cells + bytesOf<A>(i)) - load<f64>(means)) * load<f64>(means + bytes));
+      sum += gradient;
+    }
+    store<f64>(partials + (unit << 4), product);
+    store<f64>(partials + (unit << 4), sum, 8);
   }
 }
 
@@ -170,15 +213,27 @@ export function reduceF64Runs(
 }
 
 export function reduceF32Columns(
-  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize,
+  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize, weight: usize,
 ): void {
-  reduceColumns<f32>(x, g, partials, rows, width, stride, means, columns);
+  reduceColumns<f32>(x, g, partials, rows, width, stride, means, columns, weight);
 }
 
 export function reduceF64Columns(
-  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize,
+  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize, weight: usize,
 ): void {
-  reduceColumns<f64>(x, g, partials, rows, width, stride, means, columns);
+  reduceColumns<f64>(x, g, partials, rows, width, stride, means, columns, weight);
+}
+
+export function sumF32Rows(
+  x: usize, g: usize, partials: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+): void {
+  sumRows<f32>(x, g, partials, first, count, width, rows, table);
+}
+
+export function sumF64Rows(
+  x: usize, g: usize, partials: usize, first: usize, count: usize, width: usize, rows: usize, table: usize,
+): void {
+  sumRows<f64>(x, g, partials, first, count, width, rows, table);
 }
 
 export function accumulateF32(

@@ -82,6 +82,7 @@ export function* columnTiles(phase: ColumnsPhase, unit: number, end: number, roo
     const ahead = (column: number) => ({
       partials: (block * width + column) * PAIR_BYTES,
       means: (sample * width + column) * 8,
+      weight: row * 8,
     });
     const fitting = Math.floor(room / (Math.min(perSegment, rows) * width));
     if (tiles === 1 && fitting > 0) {

@@ -5,6 +5,7 @@ import {
   type MomentsPhase,
   type PropagatePhase,
   type ReducePhase,
+  type SumRowsPhase,
   TABLE_FIELDS,
 } from "../../src/plan/phase.js";
 import { consecutive, PAIR_BYTES, type Tile } from "./tile.js";
@@ -178,8 +179,31 @@ function* rowTiles(
     const count = Math.min(step, end - at, large ? rows - row : step);
     const first = large ? 0 : row;
     const place = { ...consecutive(at * width, count * width), count };
-    const ahead = { table: Math.floor(at / rows) * width * rowBytes };
+    // A weight a row, where there is one, is that of the tile's first.
+    const entry = large ? row * 8 : 0;
+    const ahead = { table: Math.floor(at / rows) * width * rowBytes, weight: entry, bias: entry };
     yield { ...place, phase: { ...phase, rows: large ? count : rows }, first, before: first * width, ahead };
     at += count;
+  }
+}
+
+/** Segments of rows, each of which looks up the table of its sample's columns: some of one row, or whole rows of one sample. */
+export function* rowSumTiles(phase: SumRowsPhase, from: number, end: number, room: number): Generator<Tile> {
+  const { width, rows } = phase;
+  const parts = partsOf(width);
+  const sampleBytes = TABLE_FIELDS.apply * width * 8;
+  for (const { unit, stretch, start, count, cells, whole } of stretchTiles(width, rows, from, end, room)) {
+    const sample = Math.floor(stretch / rows);
+    const row = stretch % rows;
+    const place = { ...consecutive(stretch * width + start, cells), count };
+    if (whole) {
+      const ahead = { table: sample * sampleBytes, partials: (unit - row) * PAIR_BYTES };
+      yield { ...place, phase, first: row, before: row * width, ahead };
+      continue;
+    }
+    // The table's arrays are as far apart as the whole row is wide.
+    const first = (stretch % rows) * parts + start / SEGMENT_CELLS;
+    const ahead = { table: sample * sampleBytes, partials: (unit - first) * PAIR_BYTES };
+    yield { ...place, phase, first, before: row * width + start, ahead };
   }
 }
