@@ -4,6 +4,9 @@ import type { Arena } from "../src/memory/arena.js";
 import { type Slices, sliceCount } from "../src/plan/slices.js";
 import { Queue } from "../src/run/queue.js";
 import { Threads } from "../src/run/threads.js";
+import type { Job } from "../src/run/work.js";
+import { claimSlices } from "../workers/claim.js";
+import type { Control } from "../workers/control.js";
 import { type WasmMemory, wasm } from "../workers/webassembly.js";
 
 const WORKER = new URL("./worker.js", import.meta.url).href;
@@ -22,7 +25,8 @@ export interface Doubling {
 }
 
 export interface DoubleTask extends Doubling {
-  readonly control: SharedArrayBuffer;
+  readonly control: Control;
+  readonly seat: number;
 }
 
 export interface LimitKernels {
@@ -45,15 +49,25 @@ export function computeSlice(kernels: LimitKernels, { x, y, length, slices }: Do
 /** Threads that double. */
 export class Doublers {
   readonly #queue: Queue;
+  readonly #kernels: LimitKernels;
 
   constructor(count: number, { memory }: Arena) {
-    this.#queue = new Queue(new Threads(count, WORKER, { memory } satisfies LimitData));
+    this.#kernels = instantiateLimit(memory);
+    this.#queue = new Queue(new Threads(count, WORKER, () => ({ memory }) satisfies LimitData));
   }
 
   run(doubling: Doubling): Promise<void> {
-    const taskFor = (control: SharedArrayBuffer): DoubleTask => ({ ...doubling, control });
-    const slices = sliceCount(doubling.slices);
-    return this.#queue.run({ operation: "y = 2x", ticket: this.#queue.ticket(), slices, taskFor }, {});
+    const job: Job = {
+      operation: "y = 2x",
+      ticket: this.#queue.ticket(),
+      phase: "double",
+      slices: sliceCount(doubling.slices),
+      overwrites: false,
+      taskFor: (control, seat): DoubleTask => ({ ...doubling, control, seat }),
+      claim: (control, seat, most) =>
+        claimSlices({ ...doubling, control, seat }, (slice) => computeSlice(this.#kernels, doubling, slice), most),
+    };
+    return this.#queue.run(job, {});
   }
 
   close(): Promise<void> {

@@ -56,6 +56,7 @@ export class Limit {
         g: null,
         y: null,
         owned: false,
+        inPlaceSafe: false,
         inputs: NO_INPUTS,
         found: {},
         watchers: {},

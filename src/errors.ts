@@ -7,6 +7,7 @@ export type ErrorCode =
   | "file-format"
   | "worker-failed"
   | "aborted"
+  | "timed-out"
   | "pool-closed";
 
 /** The family of every error that normpool throws on purpose. `message` reads "operation: expected X but got Y". */
@@ -94,13 +95,51 @@ export class FileFormatError extends NormpoolError {
   }
 }
 
-/** A worker thread ended or threw in the middle of a call; `cause` has its error. */
+/** Cells [from, to) of a tensor, in row-major order. */
+export interface CellRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a worker had when it failed. */
+export interface LostSlice {
+  /** What the call was doing: `moments`, `apply`, ... */
+  readonly phase: string;
+  readonly slice: number;
+  /** How often the slice was begun. */
+  readonly attempt: number;
+}
+
+/**
+ * Worker threads ended or threw in the middle of a call, and what they lost could not be done again: each attempt failed, or the slice was
+ * half written over its own input. Or no thread could be had. `cause` has the thread's error.
+ */
 export class WorkerFailedError extends NormpoolError {
   readonly code = "worker-failed";
+  /** The slice that was given up; undefined where no thread came to have one. */
+  readonly lost: LostSlice | undefined;
+  /** Of a call in place: the cells that are neither what they were nor what they were to be. All others are one or the other. */
+  readonly undefinedCells: readonly CellRange[];
 
-  constructor(operation: string, cause: unknown) {
-    super(operation, `a worker thread failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  constructor(operation: string, cause: unknown, lost?: LostSlice, undefinedCells: readonly CellRange[] = []) {
+    const where = lost && `, at slice ${lost.slice} of phase ${lost.phase}, attempt ${lost.attempt}`;
+    const cells = undefinedCells.length > 0 ? `; undefined in place: cells ${formatRanges(undefinedCells)}` : "";
+    const why = cause instanceof Error ? cause.message : String(cause);
+    super(operation, `a worker thread failed${where ?? ""}: ${why}${cells}`, { cause });
+    this.lost = lost;
+    this.undefinedCells = undefinedCells;
   }
+
+  /** The same error, with cells that are undefined. */
+  withUndefined(ranges: readonly CellRange[]): WorkerFailedError {
+    return new WorkerFailedError(this.operation, this.cause, this.lost, ranges);
+  }
+}
+
+/** The first of many, so that a message stays short. */
+function formatRanges(ranges: readonly CellRange[]): string {
+  const some = ranges.slice(0, 3).map(({ from, to }) => `[${from}, ${to})`);
+  return some.join(", ") + (ranges.length > some.length ? ` and ${ranges.length - some.length} ranges more` : "");
 }
 
 /** The call's AbortSignal fired; `cause` is the signal's reason. The name is `AbortError`, as elsewhere in Node. */
@@ -110,6 +149,19 @@ export class AbortedError extends NormpoolError {
   constructor(operation: string, reason: unknown) {
     super(operation, "aborted by its signal", { cause: reason });
     this.name = "AbortError";
+  }
+}
+
+/** The call took longer than its `timeout`. The name is `TimeoutError`, as elsewhere in Node. */
+export class TimedOutError extends NormpoolError {
+  readonly code = "timed-out";
+  /** Milliseconds. */
+  readonly timeout: number;
+
+  constructor(operation: string, timeout: number) {
+    super(operation, `expected an end within ${timeout} ms but there was none`);
+    this.name = "TimeoutError";
+    this.timeout = timeout;
   }
 }
 

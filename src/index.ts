@@ -16,16 +16,19 @@
  */
 
 export type { BackwardOptions, GradientOptions, Gradients } from "./calls/backward.js";
-export type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/options.js";
+export type { CallOptions, ForwardOptions, LayerCallOptions, OutputOptions } from "./calls/options.js";
 export {
   AbortedError,
+  type CellRange,
   type ErrorCode,
   FileFormatError,
   InvalidArgumentError,
   InvalidShapeError,
+  type LostSlice,
   NormpoolError,
   OutOfMemoryError,
   PoolClosedError,
+  TimedOutError,
   UnsupportedDtypeError,
   WorkerFailedError,
 } from "./errors.js";

@@ -11,9 +11,10 @@ import { Executor, type ExecutorOptions, type Jobs } from "../src/run/executor.j
 import { drive } from "../src/run/steps.js";
 import type { Job } from "../src/run/work.js";
 import type { Dtype } from "../src/tensor/dtype.js";
+import { makeControl } from "../workers/control.js";
 import { instantiate, kernelModule } from "../workers/kernels.js";
 import { runSlice } from "../workers/phase.js";
-import { CONTROL_BYTES, type PhaseTask } from "../workers/task.js";
+import type { PhaseTask } from "../workers/task.js";
 import { bytesOf, type Cells } from "./cells.js";
 import type { LayerCase } from "./layer-cases.js";
 import { seeded } from "./support.js";
@@ -40,7 +41,7 @@ class JobsHere implements Jobs {
   ticket = () => 0;
 
   async run(job: Job): Promise<void> {
-    const task = job.taskFor(new SharedArrayBuffer(CONTROL_BYTES), 0) as PhaseTask;
+    const task = job.taskFor(makeControl(1, job.slices), 0) as PhaseTask;
     for (const slice of this.#order(job.slices)) runSlice(this.#kernels, task, slice);
   }
 

@@ -2,7 +2,12 @@
 
 import type { Phase } from "../src/plan/phase.js";
 import { sliceCount, slicesOf } from "../src/plan/slices.js";
+import type { Job } from "../src/run/work.js";
+import { claimSlices } from "../workers/claim.js";
+import type { Control } from "../workers/control.js";
+import type { Kernels } from "../workers/kernels.js";
 import { NO_PARAMETERS, NO_RESULTS, NO_TABLES } from "../workers/operands.js";
+import { runSlice } from "../workers/phase.js";
 import type { PhaseTask } from "../workers/task.js";
 
 interface Rows {
@@ -15,7 +20,8 @@ interface Rows {
   readonly y: number;
 }
 
-export function phaseJob(ticket: number, { rows, width, perSlice, x, y }: Rows) {
+/** @param kernels the calling thread's, if it may be asked to compute. */
+export function phaseJob(ticket: number, { rows, width, perSlice, x, y }: Rows, kernels?: Kernels): Job {
   const phase: Phase = {
     kind: "normalize",
     units: rows,
@@ -26,7 +32,7 @@ export function phaseJob(ticket: number, { rows, width, perSlice, x, y }: Rows) 
     measure: "deviation",
   };
   const slices = { ...slicesOf(phase), ...(perSlice !== undefined && { perSlice }) };
-  const taskFor = (control: SharedArrayBuffer, seat: number): PhaseTask => ({
+  const taskFor = (control: Control, seat: number): PhaseTask => ({
     phase,
     slices,
     operands: {
@@ -41,6 +47,21 @@ export function phaseJob(ticket: number, { rows, width, perSlice, x, y }: Rows) 
     control,
     stages: { address: 0, bytes: 0 },
     seat,
+    logged: false,
   });
-  return { operation: "test", ticket, slices: sliceCount(slices), taskFor };
+  const claim = (control: Control, seat: number, most: number) => {
+    if (kernels === undefined) throw new Error("not on the calling thread");
+    const task = taskFor(control, seat);
+    claimSlices(task, (slice) => runSlice(kernels, task, slice), most);
+  };
+  const slicesOfJob = sliceCount(slices);
+  return {
+    operation: "test",
+    ticket,
+    phase: "normalize",
+    slices: slicesOfJob,
+    overwrites: x === y,
+    taskFor,
+    claim,
+  };
 }

@@ -1,32 +1,42 @@
 // Whose slices come first. The interleaving is forced: the threads of these tests do what they are told, a slice at a time.
 import { describe, expect, test } from "vitest";
 import { LayerNorm, NormPool } from "../src/index.js";
-import { type Crew, Queue } from "../src/run/queue.js";
+import { type Crew, Queue, type QueueOptions } from "../src/run/queue.js";
+import type { TaskEnd } from "../src/run/threads.js";
 import type { Job } from "../src/run/work.js";
-import { CONTROL } from "../workers/task.js";
+import { claimSlices } from "../workers/claim.js";
+import { type Control, finish, STAGE_OF, setProgress } from "../workers/control.js";
 
 interface Task {
   readonly call: string;
-  readonly words: Int32Array;
+  readonly control: Control;
   readonly slices: number;
+  readonly seat: number;
 }
 
 /** Threads that claim a slice when they are told to. */
 class SteppedThreads implements Crew {
   readonly count: number;
   /** By seat, what runs there. */
-  readonly running = new Map<number, Task & { end(): void; fail(error: unknown): void }>();
+  readonly running = new Map<number, Task & { end(end: TaskEnd): void }>();
 
   constructor(count: number) {
     this.count = count;
   }
 
-  post(posted: unknown): Promise<void> {
-    const { seat, ...task } = posted as Task & { seat: number };
+  post(seat: number, task: unknown): Promise<TaskEnd> {
     expect(this.running.has(seat)).toBe(false);
-    return new Promise((resolve, reject) => {
-      this.running.set(seat, { ...task, end: resolve, fail: reject });
+    return new Promise((end) => {
+      this.running.set(seat, { ...(task as Task), end });
     });
+  }
+
+  /** Seats whose threads were ended. */
+  readonly stuck: number[] = [];
+
+  end(seat: number): void {
+    this.stuck.push(seat);
+    void this.lose(seat, { kind: "died", error: new Error("stuck"), ready: true });
   }
 
   async close(): Promise<void> {}
@@ -38,47 +48,92 @@ class SteppedThreads implements Crew {
 
   /** The seat takes its next slice, or where there is none, or it is told to stop, ends its task. Returns whether it took one. */
   async step(seat: number): Promise<boolean> {
-    const task = this.running.get(seat);
-    if (task === undefined) throw new Error(`nothing runs in seat ${seat}`);
-    const { words, slices, end } = task;
-    const stopped = Atomics.load(words, CONTROL.stop) !== 0;
-    if (!stopped && Atomics.add(words, CONTROL.cursor, 1) < slices) {
-      Atomics.add(words, CONTROL.done, 1);
-      return true;
-    }
+    const task = this.#taskOf(seat);
+    let took = false;
+    claimSlices(claimed(task), () => (took = true), 1);
+    if (!took) await this.lose(seat, { kind: "done" });
+    return took;
+  }
+
+  /** The seat claims its next slice, and does not finish it. */
+  take(seat: number): number {
+    const task = this.#taskOf(seat);
+    const found = { slice: -1 };
+    const half = new Error("in the middle of a slice");
+    const begin = (slice: number) => {
+      setProgress(task.control, slice, 0, STAGE_OF.computing);
+      found.slice = slice;
+      throw half;
+    };
+    expect(() => claimSlices(claimed(task), begin)).toThrow(half);
+    return found.slice;
+  }
+
+  /** The seat finishes the slice that it took. */
+  complete(seat: number, slice: number): void {
+    finish(this.#taskOf(seat).control, seat, slice);
+  }
+
+  /** The seat's task ends so. */
+  async lose(seat: number, end: TaskEnd): Promise<void> {
+    const task = this.#taskOf(seat);
     this.running.delete(seat);
-    end();
+    task.end(end);
     await settled();
-    return false;
   }
 
   /** Every seat to its task's end. */
   async finish(call: string): Promise<void> {
     for (const [seat, task] of [...this.running]) if (task.call === call) while (await this.step(seat));
   }
+
+  #taskOf(seat: number) {
+    const task = this.running.get(seat);
+    if (task === undefined) throw new Error(`nothing runs in seat ${seat}`);
+    return task;
+  }
 }
+
+function claimed({ control, seat, slices }: Task) {
+  return { control, seat, slices: { from: 0, to: slices, perSlice: 1 } };
+}
+
+const died: TaskEnd = { kind: "died", error: new Error("gone"), ready: true };
+const unborn: TaskEnd = { kind: "died", error: new Error("no threads to be had"), ready: false };
 
 /** All that follows from what has happened is done. */
 function settled(): Promise<void> {
   return new Promise(setImmediate);
 }
 
-function setUp(threads: number) {
+function setUp(threads: number, options: QueueOptions & Partial<Job> = {}) {
+  const { fallback, sliceTimeout, ...more } = options;
   const crew = new SteppedThreads(threads);
-  const queue = new Queue(crew);
+  const queue = new Queue(crew, { fallback, sliceTimeout });
   const ended: string[] = [];
+  const errors: unknown[] = [];
+  /** Slices that the calling thread computed. */
+  const here: number[] = [];
   const jobOf = (call: string, slices: number, ticket = queue.ticket()): Job => ({
     operation: call,
     ticket,
+    phase: "apply",
     slices,
-    taskFor: (control, seat) => ({ call, words: new Int32Array(control), slices, seat }),
+    overwrites: false,
+    taskFor: (control, seat): Task => ({ call, control, slices, seat }),
+    claim: (control, seat, most) =>
+      claimSlices(claimed({ call, control, slices, seat }), (slice) => here.push(slice), most),
+    ...more,
   });
   const run = (call: string, slices: number, options = {}, ticket?: number) =>
     queue.run(jobOf(call, slices, ticket), options).then(
       () => ended.push(call),
-      (error: Error) => ended.push(`${call}: ${error.name}`),
+      (error: Error) => {
+        errors.push(error);
+        ended.push(`${call}: ${error.name}`);
+      },
     );
-  return { crew, queue, ended, run };
+  return { crew, queue, ended, errors, here, run };
 }
 
 describe("the queue", () => {
@@ -88,11 +143,12 @@ describe("the queue", () => {
     expect(crew.calls).toEqual(["a", "a"]);
     expect(await crew.step(0)).toBe(true);
     expect(await crew.step(1)).toBe(true);
-    expect(await crew.step(0)).toBe(true);
+    const last = crew.take(0);
     expect(await crew.step(1)).toBe(false);
     // The other one still has its slice.
     expect(crew.calls).toEqual(["a", "b"]);
     expect(ended).toEqual([]);
+    crew.complete(0, last);
     expect(await crew.step(0)).toBe(false);
     expect(ended).toEqual(["a"]);
     expect(crew.calls).toEqual(["b", "b"]);
@@ -171,16 +227,29 @@ describe("the queue", () => {
     const controller = new AbortController();
     void run("a", 10, { signal: controller.signal });
     void run("b", 1);
-    await crew.step(0);
+    const slices = [crew.take(0), crew.take(1)];
     controller.abort();
     await settled();
-    expect(ended).toEqual([]);
-    expect(await crew.step(0)).toBe(false);
-    expect(ended).toEqual([]);
-    expect(await crew.step(1)).toBe(false);
+    for (const seat of [0, 1]) {
+      expect(ended).toEqual([]);
+      crew.complete(seat, slices[seat] as number);
+      expect(await crew.step(seat)).toBe(false);
+    }
     expect(ended).toEqual(["a: AbortError"]);
     await crew.finish("b");
     expect(ended).toEqual(["a: AbortError", "b"]);
+  });
+
+  test("does not wait for threads that have yet to come to an aborted call", async () => {
+    const { crew, ended, run } = setUp(2);
+    const controller = new AbortController();
+    void run("a", 10, { signal: controller.signal });
+    await crew.step(0);
+    controller.abort();
+    await settled();
+    expect(ended).toEqual(["a: AbortError"]);
+    // They find nothing to do there.
+    expect([await crew.step(0), await crew.step(1)]).toEqual([false, false]);
   });
 
   test("does not start a call whose signal has fired already", async () => {
@@ -189,18 +258,160 @@ describe("the queue", () => {
     expect(ended).toEqual(["a: AbortError"]);
     expect(crew.calls).toEqual([]);
   });
+});
 
-  test("fails a call whose task fails, when its other tasks have stopped", async () => {
+describe("a slice whose thread is lost", () => {
+  test.each(["died", "threw"] as const)("(%s) is done by another, after the others' slices", async (kind) => {
     const { crew, ended, run } = setUp(2);
-    void run("a", 10);
-    await crew.step(0);
-    const failed = crew.running.get(1);
-    crew.running.delete(1);
-    failed?.fail(new Error("lost"));
+    void run("a", 3);
+    expect(crew.take(0)).toBe(0);
+    await crew.lose(0, kind === "died" ? died : { kind, error: new Error("trap") });
+    // Its seat has another thread, which takes what is left.
+    expect(crew.calls).toEqual(["a", "a"]);
+    expect(crew.take(0)).toBe(1);
+    await crew.lose(0, died);
+    expect(await crew.step(1)).toBe(true);
+    for (const seat of [1, 0]) expect(await crew.step(seat)).toBe(false);
+    expect(ended).toEqual([]);
+    expect(crew.calls).toEqual(["a", "a"]);
+    expect([crew.take(1), crew.take(0)]).toEqual([0, 1]);
+    await crew.lose(1, died);
+    await crew.lose(0, died);
+    // First what is left of the round, then what was lost in it.
+    while (crew.running.size > 0) await crew.finish("a");
+    expect(ended).toEqual(["a"]);
+  });
+
+  test("is given up when it was begun three times, with phase, slice, attempt and cause", async () => {
+    const { crew, ended, errors, run } = setUp(2);
+    void run("a", 1);
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      expect(ended).toEqual([]);
+      const [seat] = [...crew.running.keys()] as [number];
+      expect(crew.take(seat)).toBe(0);
+      await crew.lose(seat, died);
+    }
+    expect(ended).toEqual(["a: WorkerFailedError"]);
+    expect(errors).toMatchObject([
+      {
+        message: "a: a worker thread failed, at slice 0 of phase apply, attempt 3: gone",
+        lost: { phase: "apply", slice: 0, attempt: 3 },
+        cause: { message: "gone" },
+        undefinedCells: [],
+      },
+    ]);
+    expect(crew.calls).toEqual([]);
+  });
+
+  test("that had written over its input fails the call, which names what is undefined; one not begun does not", async () => {
+    const cellsOf = (slice: number) => [{ from: 10 * slice, to: 10 * slice + 10 }];
+    const { crew, ended, errors, run } = setUp(2, { overwrites: true, cellsOf });
+    void run("a", 5);
+    await crew.lose(1, died);
+    expect(crew.calls).toEqual(["a", "a"]);
+    expect([crew.take(0), crew.take(1)]).toEqual([0, 1]);
+    await crew.lose(0, died);
+    await crew.lose(1, { kind: "threw", error: new Error("trap") });
+    expect(ended).toEqual(["a: WorkerFailedError"]);
+    expect(errors).toMatchObject([
+      {
+        undefinedCells: [
+          { from: 0, to: 10 },
+          { from: 10, to: 20 },
+        ],
+      },
+    ]);
+    expect(String(errors[0])).toContain("; undefined in place: cells [0, 10), [10, 20)");
+  });
+
+  test("is made ready before its seat is another's, where that can be done", async () => {
+    const recovered: [seat: number, slice: number][] = [];
+    const recover = (_: Control, seat: number, slice: number) => void recovered.push([seat, slice]);
+    const { crew, ended, run } = setUp(1, { overwrites: true, recover });
+    void run("a", 1);
+    crew.take(0);
+    await crew.lose(0, died);
+    expect(recovered).toEqual([[0, 0]]);
+    await crew.finish("a");
+    expect(ended).toEqual(["a"]);
+  });
+
+  test("does not keep a call waiting that is aborted meanwhile", async () => {
+    const { crew, ended, run } = setUp(1);
+    const controller = new AbortController();
+    void run("a", 1, { signal: controller.signal });
+    crew.take(0);
+    controller.abort();
     await settled();
     expect(ended).toEqual([]);
-    expect(await crew.step(0)).toBe(false);
-    expect(ended).toEqual(["a: WorkerFailedError"]);
+    await crew.lose(0, died);
+    expect(ended).toEqual(["a: AbortError"]);
+  });
+
+  test("of a thread that is stuck is done by another", async () => {
+    const { crew, ended, run } = setUp(2, { sliceTimeout: 8 });
+    void run("a", 2 ** 30);
+    crew.take(1);
+    // The other one goes on: at each tick it has done more.
+    while (crew.stuck.length === 0) {
+      await crew.step(0);
+      await settled();
+    }
+    expect(crew.stuck).toEqual([1]);
+    expect(crew.calls).toEqual(["a", "a"]);
+    expect(ended).toEqual([]);
+  });
+});
+
+describe("threads that cannot be had", () => {
+  test("cost no call its slices: the calling thread computes them, once that is told", async () => {
+    const warnings: string[] = [];
+    const onWarning = ({ message }: Error) => void warnings.push(message);
+    process.on("warning", onWarning);
+    for (const call of ["a", "b"]) {
+      const { crew, queue, ended, here, run } = setUp(2);
+      void run(call, 4);
+      for (const seat of [0, 1, 0, 1]) await crew.lose(seat, unborn);
+      while (ended.length === 0) await settled();
+      expect(ended).toEqual([call]);
+      expect(here).toEqual([0, 1, 2, 3]);
+      await queue.close();
+    }
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([
+      "normpool: no worker thread can be had (no threads to be had): calls are computed on the calling thread, slice by slice",
+    ]);
+  });
+
+  test("are tried again later", async () => {
+    const { crew, ended, here, run } = setUp(1);
+    void run("a", 2 ** 20);
+    for (let times = 0; times < 2; times++) await crew.lose(0, unborn);
+    // The seat rests for a second; meanwhile the calling thread computes, a slice a turn.
+    while (crew.calls.length === 0) await settled();
+    expect(here.length).toBeGreaterThan(0);
+    await crew.finish("a");
+    expect(ended).toEqual(["a"]);
+  });
+
+  test("are done without where some can be had", async () => {
+    const { crew, ended, here, run } = setUp(2);
+    void run("a", 4);
+    for (let times = 0; times < 2; times++) await crew.lose(1, unborn);
+    expect(crew.calls).toEqual(["a"]);
+    await crew.finish("a");
+    expect(ended).toEqual(["a"]);
+    expect(here).toEqual([]);
+  });
+
+  test("fail calls where the calling thread is not to compute", async () => {
+    const { crew, queue, ended, errors, run } = setUp(1, { fallback: false });
+    void run("a", 4);
+    void run("b", 4);
+    for (let times = 0; times < 2; times++) await crew.lose(0, unborn);
+    expect(ended).toEqual(["a: WorkerFailedError", "b: WorkerFailedError"]);
+    expect(errors[0]).toMatchObject({ message: "a: a worker thread failed: no threads to be had", lost: undefined });
+    await queue.close();
   });
 });
 

@@ -15,7 +15,7 @@ await addDrivers(FAILING_DRIVER);
 
 const SHAPE = [300, 1000];
 const arena = new Arena();
-const options = { drivers: [FAILING_DRIVER] };
+const options = { modules: [FAILING_DRIVER] };
 const PLACES = {
   "the calling thread": new Executor(1, arena, { ...options, placer: () => "calling thread" }),
   "the calling thread and workers": new Executor(2, arena, { ...options, placer: () => "shared" }),

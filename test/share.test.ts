@@ -4,9 +4,7 @@ import { LayerNorm, NormPool } from "../src/index.js";
 import { Arena } from "../src/memory/arena.js";
 import { threadsOf } from "../src/run/executor.js";
 import { Queue } from "../src/run/queue.js";
-import { claimSlices } from "../workers/claim.js";
 import { instantiate, kernelModule } from "../workers/kernels.js";
-import { runSlice } from "../workers/phase.js";
 import { phaseJob } from "./jobs.js";
 import { layerNorm } from "./reference.js";
 import { expectSameBits, expectWithinUlps, normal } from "./support.js";
@@ -24,11 +22,7 @@ function setUp(threads: number) {
   const kernels = instantiate(kernelModule(), arena.memory, 0);
   const queue = new Queue(threadsOf(threads, arena));
   const share = (from = x) => {
-    const job = phaseJob(queue.ticket(), { rows: ROWS, width: WIDTH, perSlice: 16, x: from, y });
-    return queue.share(job, (control, seat) => {
-      const task = job.taskFor(control, seat);
-      claimSlices(task, (slice) => runSlice(kernels, task, slice));
-    });
+    return queue.share(phaseJob(queue.ticket(), { rows: ROWS, width: WIDTH, perSlice: 16, x: from, y }, kernels));
   };
   return { queue, input, output, share };
 }

@@ -83,6 +83,7 @@ describe.each(CASES.map(([why, layerCase]) => ({ why, layerCase })))("$why: $lay
         g: null,
         y,
         owned: false,
+        inPlaceSafe: false,
         inputs,
         found: {},
         watchers: {},

@@ -1,20 +1,30 @@
 import { type Slices, sliceCount } from "../src/plan/slices.js";
-import { CONTROL } from "./task.js";
+import { CONTROL, type Control, claim, finish, isDone } from "./control.js";
 
 /** What claiming needs of a task. */
 interface Claimed {
   readonly slices: Slices;
-  readonly control: SharedArrayBuffer;
+  readonly control: Control;
+  readonly seat: number;
 }
 
-/** Claims slices of one phase until none is left or it is told to stop. Touches no operand unless it got a slice. */
-export function claimSlices({ slices, control }: Claimed, run: (slice: number) => void): void {
-  const words = new Int32Array(control);
+/**
+ * Claims slices of one phase until none is left, it is told to stop, or it has had `most`. Touches no operand unless it got a slice. What is done
+ * already is passed over: after a loss all are gone through again.
+ */
+export function claimSlices(
+  { slices, control, seat }: Claimed,
+  run: (slice: number) => void,
+  most = Number.POSITIVE_INFINITY,
+): void {
   const count = sliceCount(slices);
-  while (Atomics.load(words, CONTROL.stop) === 0) {
-    const slice = Atomics.add(words, CONTROL.cursor, 1);
+  for (let had = 0; had < most && Atomics.load(control, CONTROL.stop) === 0; ) {
+    const slice = Atomics.add(control, CONTROL.cursor, 1);
     if (slice >= count) return;
+    if (isDone(control, slice)) continue;
+    claim(control, seat, slice);
     run(slice);
-    Atomics.add(words, CONTROL.done, 1);
+    finish(control, seat, slice);
+    had++;
   }
 }

@@ -3,24 +3,93 @@ import { CELL_BYTES, type Dtype } from "../src/plan/cells.js";
 import { COLUMN_TILE, columnTilesOf, columnUnit } from "../src/plan/grid.js";
 import type { Phase } from "../src/plan/phase.js";
 import { MEASURE_CODES } from "./arithmetic.js";
+import { progressOf, STAGE_OF, setProgress } from "./control.js";
 import { driverOf } from "./drivers/drivers.js";
 import type { Kernels } from "./kernels.js";
 import { NONE, type Operands } from "./operands.js";
 import { STAGE_BYTES, STAGE_COLUMNS } from "./scratch.js";
-import { type Addresses, load, store } from "./staging.js";
+import { type Addresses, load, placesOf, restoreSums, saveSums, store } from "./staging.js";
 import type { PhaseTask } from "./task.js";
+import type { Tile } from "./tiles/tile.js";
 import { isContiguous } from "./tiles/window.js";
 import { tilesOf } from "./tiles.js";
+import type { WasmMemory } from "./webassembly.js";
 
 const PAIR_BYTES = 16;
 const NUMBER_BYTES = 8;
 
-/** Computes one slice of a task's phase, with the stage of its seat. */
-export function runSlice(kernels: Kernels, task: Omit<PhaseTask, "control">, slice: number): void {
-  const { phase, slices, operands, stages, seat } = task;
+/** The units of a slice. */
+export function unitsOf({ slices }: Pick<PhaseTask, "slices">, slice: number) {
   const first = slices.from + slice * slices.perSlice;
-  const end = Math.min(slices.to, first + slices.perSlice);
-  runUnits(kernels, phase, operands, first, end, stages.address + seat * stages.bytes);
+  return { first, end: Math.min(slices.to, first + slices.perSlice) };
+}
+
+/** Computes one slice of a task's phase, with the stage of its seat, and notes how far it has come. */
+export function runSlice(kernels: Kernels, task: PhaseTask, slice: number): void {
+  const { phase, operands, stages, seat, control, logged } = task;
+  const { first, end } = unitsOf(task, slice);
+  const stage = stages.address + seat * stages.bytes;
+  if (logged) {
+    runLogged(kernels, task, slice, stage);
+    return;
+  }
+  setProgress(control, slice, 0, STAGE_OF.computing);
+  runUnits(kernels, phase, operands, first, end, stage);
+}
+
+/**
+ * Computes a slice a tile at a time, from the one that it has come to, so that it can be gone on with wherever its thread is lost: results
+ * leave the stage when all of the tile is computed, and sums that are added to are kept beside.
+ */
+function runLogged(
+  kernels: Kernels,
+  { phase, operands, control, ...task }: PhaseTask,
+  slice: number,
+  stage: number,
+): void {
+  const { memory } = kernels;
+  const { first, end } = unitsOf(task, slice);
+  const start = progressOf(control, slice).tile;
+  let at = 0;
+  for (const tile of tilesOf(phase, operands.dtype, first, end)) {
+    if (at >= start) {
+      const staged = load(memory, phase, tile, operands, stage, true);
+      const adds = addsToSums(tile, operands);
+      if (adds) saveSums(memory, phase, tile, operands, stage);
+      setProgress(control, slice, at, STAGE_OF.computing);
+      compute(kernels, tile.phase, operands.dtype, staged.addresses, tile.first, tile.count, stage, adds, tile.pitch);
+      setProgress(control, slice, at, STAGE_OF.storing);
+      store(memory, tile, operands, staged);
+      setProgress(control, slice, at + 1, STAGE_OF.waiting);
+    }
+    at++;
+  }
+}
+
+/** Puts a logged slice that was lost into a state from which it can be gone on with. On the calling thread, with the stage of the lost seat. */
+export function recoverSlice(memory: WasmMemory, task: PhaseTask, slice: number): void {
+  const { phase, operands, control, stages, seat } = task;
+  const progress = progressOf(control, slice);
+  if (progress.stage === STAGE_OF.waiting) return;
+  const stage = stages.address + seat * stages.bytes;
+  const { first, end } = unitsOf(task, slice);
+  let at = 0;
+  for (const tile of tilesOf(phase, operands.dtype, first, end)) {
+    if (at++ < progress.tile) continue;
+    if (progress.stage === STAGE_OF.computing) {
+      if (addsToSums(tile, operands)) restoreSums(memory, phase, tile, operands, stage);
+      setProgress(control, slice, progress.tile, STAGE_OF.waiting);
+    } else {
+      store(memory, tile, operands, placesOf(phase, tile, operands, stage, true));
+      setProgress(control, slice, progress.tile + 1, STAGE_OF.waiting);
+    }
+    return;
+  }
+}
+
+/** The first tiles of a block continue what an earlier stripe began, the others what those began. */
+function addsToSums(tile: Tile, { continues }: Operands): boolean {
+  return tile.continues === true || continues;
 }
 
 /** Computes units [first, end) of a phase, with the stage at `stage`. */
@@ -40,8 +109,7 @@ export function runUnits(
   }
   for (const tile of tilesOf(phase, dtype, first, end)) {
     const staged = load(kernels.memory, phase, tile, operands, stage);
-    // The first tiles of a block continue what an earlier stripe began, the others what those began.
-    const adds = tile.continues === true || continues;
+    const adds = addsToSums(tile, operands);
     compute(kernels, tile.phase, dtype, staged.addresses, tile.first, tile.count, stage, adds, tile.pitch);
     store(kernels.memory, tile, operands, staged);
   }

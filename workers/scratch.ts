@@ -4,11 +4,13 @@ import type { Dtype } from "../src/plan/cells.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
 import { DIRECT_WINDOW, type Phase } from "../src/plan/phase.js";
 
-/** Scratch of one thread at the foot of the arena: a slot each, a cache-line pair apart so that no two threads share one. */
-export const SCRATCH_BYTES = 128;
-export const SCRATCH_SLOTS = 512;
-/** Slot 0 is the calling thread's, and as many again are left for threads that replace crashed ones. */
-export const MAX_THREADS = 255;
+/**
+ * Scratch of one thread at the foot of the arena: a slot each, two cache-line pairs apart so that no two threads share one, and a page in all.
+ * Slot 0 is the calling thread's; each seat has one, which threads that replace each other there have in turn.
+ */
+export const SCRATCH_BYTES = 256;
+export const SCRATCH_SLOTS = 256;
+export const MAX_THREADS = SCRATCH_SLOTS - 1;
 
 /**
  * A task's stage: a segment of each of two inputs as float32, then four float64 of each column of a tile. Only phases

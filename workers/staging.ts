@@ -1,17 +1,21 @@
 // Tiles of tensors that kernels cannot work on where they lie: their drivers copy them to a task's stage, they are computed on there, and
 // copied back.
 import { CELL_BYTES, type Dtype, resultDtype } from "../src/plan/cells.js";
+import { COLUMN_TILE } from "../src/plan/grid.js";
 import type { Phase } from "../src/plan/phase.js";
 import type { Window } from "../src/plan/stripes.js";
 import type { Spec } from "../src/storage/spec.js";
+import { arenaBuffer } from "./drivers/copy.js";
 import { LINE } from "./drivers/driver.js";
 import { driverOf } from "./drivers/drivers.js";
 import { NONE, type Operands } from "./operands.js";
 import { stageBytesOf } from "./scratch.js";
-import type { Tile } from "./tiles/tile.js";
+import { PAIR_BYTES, type Tile } from "./tiles/tile.js";
 import { runsOf } from "./tiles/window.js";
 import { tileCells } from "./tiles.js";
 import type { WasmMemory } from "./webassembly.js";
+
+const NUMBER_BYTES = 8;
 
 /** Where all that a kernel works on is, in the arena. NONE where there is none. */
 export interface Addresses {
@@ -33,9 +37,55 @@ function roomOf(phase: Phase, dtype: Dtype): number {
   return Math.ceil(bytes / LINE + 1) * LINE;
 }
 
-/** Bytes of stage that a task of this phase needs, tiles and all. A multiple of a cache line. */
-export function stagedBytesOf(phase: Phase, dtype: Dtype, backward: boolean): number {
-  return roomsAt(0, phase, dtype, backward) + 3 * roomOf(phase, dtype);
+/** Bytes of stage that a task of this phase needs, tiles and all, and if it is `logged` the sums of one. A multiple of a cache line. */
+export function stagedBytesOf(phase: Phase, dtype: Dtype, backward: boolean, logged = false): number {
+  const bytes = roomsAt(0, phase, dtype, backward) + 3 * roomOf(phase, dtype);
+  return bytes + (logged ? sumBytesOf(phase) : 0);
+}
+
+/** Bytes of the sums by cell that a tile of this phase adds to, at most. A multiple of a cache line. */
+function sumBytesOf(phase: Phase): number {
+  if (phase.kind === "accumulate") return COLUMN_TILE * PAIR_BYTES;
+  if (phase.kind !== "differentiate" || !phase.sinks) return 0;
+  return Math.ceil((phase.groups * phase.length * PAIR_BYTES) / LINE) * LINE;
+}
+
+/** Where the sums by cell that a tile adds to are: those by weight, and as many by bias. */
+function sumsOf(phase: Phase, tile: Tile, { results }: Operands): { readonly at: number; readonly bytes: number }[] {
+  const { partials } = results;
+  if (phase.kind !== "accumulate" && phase.kind !== "differentiate") return [];
+  const cells = phase.groups * phase.length;
+  const [start, width] = phase.kind === "accumulate" ? [tile.before, tile.width] : [0, cells];
+  const bytes = width * NUMBER_BYTES;
+  const weights = further(partials, tile.ahead.partials) + start * NUMBER_BYTES;
+  return [weights, weights + cells * NUMBER_BYTES].map((at) => ({ at, bytes }));
+}
+
+/** Keeps the sums that a tile adds to, in its task's stage. */
+export function saveSums(memory: WasmMemory, phase: Phase, tile: Tile, operands: Operands, stage: number): void {
+  let to = savedAt(phase, operands, stage);
+  for (const { at, bytes } of sumsOf(phase, tile, operands)) {
+    copyInside(memory, at, to, bytes);
+    to += bytes;
+  }
+}
+
+/** Puts back what saveSums kept. */
+export function restoreSums(memory: WasmMemory, phase: Phase, tile: Tile, operands: Operands, stage: number): void {
+  let from = savedAt(phase, operands, stage);
+  for (const { at, bytes } of sumsOf(phase, tile, operands)) {
+    copyInside(memory, from, at, bytes);
+    from += bytes;
+  }
+}
+
+function savedAt(phase: Phase, { dtype, tensors }: Operands, stage: number): number {
+  return roomsAt(stage, phase, dtype, tensors.g !== null) + 3 * roomOf(phase, dtype);
+}
+
+function copyInside(memory: WasmMemory, from: number, to: number, bytes: number): void {
+  const buffer = arenaBuffer(memory, Math.max(from, to) + bytes);
+  new Uint8Array(buffer, to, bytes).set(new Uint8Array(buffer, from, bytes));
 }
 
 /** Where the rooms of the stage at `stage` begin. */
@@ -43,24 +93,47 @@ function roomsAt(stage: number, phase: Phase, dtype: Dtype, backward: boolean): 
   return Math.ceil((stage + stageBytesOf(phase, dtype, backward)) / LINE) * LINE;
 }
 
-/** A tile in the arena, and where its results are to go, if they are not there. */
+/** Where a tile's cells are in the arena, to be computed on. */
 export interface Staged {
   readonly addresses: Addresses;
+  /** Where x's and g's cells of the tile are. */
+  readonly x: number;
+  readonly g: number;
   /** Where y's cells of the tile are staged; undefined where they are in place. */
   readonly result: number | undefined;
 }
 
-/** The addresses that the kernels take for a tile of `phase`, its cells loaded to the task's stage where they are not in place. */
-export function load(memory: WasmMemory, phase: Phase, tile: Tile, operands: Operands, stage: number): Staged {
+/**
+ * The addresses that the kernels take for a tile of `phase`, its cells loaded to the task's stage where they are not in place.
+ * @param apart whether results are staged wherever they belong.
+ */
+export function load(
+  memory: WasmMemory,
+  phase: Phase,
+  tile: Tile,
+  operands: Operands,
+  stage: number,
+  apart = false,
+): Staged {
+  const { dtype, tensors, window } = operands;
+  const staged = placesOf(phase, tile, operands, stage, apart);
+  const bytes = CELL_BYTES[dtype];
+  if (tensors.x !== null) loadCells(memory, tile, tensors.x, window, bytes, staged.x);
+  if (tensors.g !== null) loadCells(memory, tile, tensors.g, window, bytes, staged.g);
+  return staged;
+}
+
+/** As `load`, but that nothing is loaded. */
+export function placesOf(phase: Phase, tile: Tile, operands: Operands, stage: number, apart: boolean): Staged {
   const { dtype, tensors, window } = operands;
   const { x, g, y } = tensors;
   const bytes = CELL_BYTES[dtype];
   const rooms = roomsAt(stage, phase, dtype, g !== null);
   const room = roomOf(phase, dtype);
-  const fromX = x === null ? NONE : loadCells(memory, tile, x, window, bytes, rooms);
-  const fromG = g === null ? NONE : loadCells(memory, tile, g, window, bytes, rooms + room);
+  const fromX = x === null ? NONE : placeOf(tile, x, window, bytes, rooms);
+  const fromG = g === null ? NONE : placeOf(tile, g, window, bytes, rooms + room);
   const resultBytes = CELL_BYTES[resultDtype(dtype)];
-  const there = y === null ? NONE : inPlace(tile, y, window, resultBytes);
+  const there = y === null ? NONE : apart ? undefined : inPlace(tile, y, window, resultBytes);
   let to = there ?? NONE;
   if (y !== null && there === undefined) {
     const offset = lineOffset(tile, y, window, resultBytes);
@@ -83,7 +156,7 @@ export function load(memory: WasmMemory, phase: Phase, tile: Tile, operands: Ope
     partials: further(results.partials, ahead.partials),
     moments: further(results.moments, ahead.moments),
   };
-  return { addresses, result: there === undefined ? to : undefined };
+  return { addresses, x: fromX, g: fromG, result: there === undefined ? to : undefined };
 }
 
 function further(address: number, ahead = 0): number {
@@ -102,30 +175,25 @@ export function store(memory: WasmMemory, tile: Tile, { dtype, tensors, window }
   }
 }
 
-/** Whether two specs say the same place, so that one's lines are the other's. */
-function isSame(a: Spec | null, b: Spec): boolean {
+/** Whether two specs say the same place, so that one's cells are the other's. */
+export function isSame(a: Spec | null, b: Spec): boolean {
   if (a?.kind === "shared" && b.kind === "shared") return a.buffer === b.buffer && a.byteOffset === b.byteOffset;
+  if (a?.kind === "arena" && b.kind === "arena") return a.address === b.address;
   return a === b;
 }
 
-/** The address of a tile's cells, loaded to `room` if they have to be. */
-function loadCells(
-  memory: WasmMemory,
-  tile: Tile,
-  spec: Spec,
-  window: Window | null,
-  bytes: number,
-  room: number,
-): number {
-  const there = inPlace(tile, spec, window, bytes);
-  if (there !== undefined) return there;
-  const at = room + lineOffset(tile, spec, window, bytes);
-  let to = at;
+/** Where a tile's cells are: where they lie, or if kernels cannot work on them there, in `room`. */
+function placeOf(tile: Tile, spec: Spec, window: Window | null, bytes: number, room: number): number {
+  return inPlace(tile, spec, window, bytes) ?? room + lineOffset(tile, spec, window, bytes);
+}
+
+/** Loads a tile's cells to `to`, if they are not there. */
+function loadCells(memory: WasmMemory, tile: Tile, spec: Spec, window: Window | null, bytes: number, to: number): void {
+  if (inPlace(tile, spec, window, bytes) !== undefined) return;
   for (const runs of runsOf(tile, window, bytes)) {
     driverOf(spec).load(spec, runs, memory, to);
     to += runs.rows * runs.bytes;
   }
-  return at;
 }
 
 /** The address of a tile's cells where kernels can work on them; undefined where they have to be copied. */

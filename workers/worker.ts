@@ -3,18 +3,23 @@ import { claimSlices } from "./claim.js";
 import { addDrivers } from "./drivers/drivers.js";
 import { instantiate } from "./kernels.js";
 import { runSlice } from "./phase.js";
-import { SCRATCH_BYTES, SCRATCH_SLOTS } from "./scratch.js";
+import { SCRATCH_BYTES } from "./scratch.js";
 import type { PhaseTask, WorkerData } from "./task.js";
 
-const { memory, module, slots, drivers } = workerData as WorkerData;
+const { memory, module, slot, ready, modules } = workerData as WorkerData;
 
-// Slots are taken in turn at each thread's birth. At most MAX_THREADS are alive: one that replaces a crashed thread gets its own
-// slot as long as no other has lived through the births of twice as many.
-const slot = 1 + (Atomics.add(new Int32Array(slots), 0, 1) % (SCRATCH_SLOTS - 1));
 const kernels = instantiate(module, memory, slot * SCRATCH_BYTES);
-for (const url of drivers) await addDrivers(url);
+let run: typeof runSlice = runSlice;
+for (const url of modules) run = (await addModule(url)) ?? run;
+Atomics.store(new Int32Array(ready), 0, 1);
+
+/** A test's module: drivers by kind, and what is done with a slice in place of runSlice. */
+async function addModule(url: string): Promise<typeof runSlice | undefined> {
+  await addDrivers(url);
+  return ((await import(url)) as { readonly runSlice?: typeof runSlice }).runSlice;
+}
 
 /** The piscina handler. */
 export default function work(task: PhaseTask): void {
-  claimSlices(task, (slice) => runSlice(kernels, task, slice));
+  claimSlices(task, (slice) => run(kernels, task, slice));
 }

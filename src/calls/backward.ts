@@ -18,7 +18,14 @@ import type { Parameter } from "../tensor/parameter.js";
 import { checkApart, checkTensor, type Tensor } from "../tensor/tensor.js";
 import { weighsNothing } from "./forward.js";
 import { checkBatch } from "./given.js";
-import { checkCallOptions, checkLayer, checkOut, type LayerCallOptions } from "./options.js";
+import {
+  checkCallOptions,
+  checkInPlaceSafe,
+  checkLayer,
+  checkOut,
+  type LayerCallOptions,
+  type OutputOptions,
+} from "./options.js";
 
 /** What a gradient is taken of. */
 export interface GradientOptions<D extends Dtype = Dtype> extends LayerCallOptions {
@@ -30,7 +37,7 @@ export interface GradientOptions<D extends Dtype = Dtype> extends LayerCallOptio
   readonly moments?: SetMoments | undefined;
 }
 
-export interface BackwardOptions<D extends Dtype = Dtype> extends GradientOptions<D> {
+export interface BackwardOptions<D extends Dtype = Dtype> extends GradientOptions<D>, OutputOptions {
   /** Where the input's gradient goes: a tensor like the input, also `gradOutput` or `input` itself. Default: a new tensor of the pool. */
   readonly out?: Tensor<D> | undefined;
   /** SyncBatchNorm in training: the sums of the whole batch (`pool.gradientSums`, `addGradientSums`), together with its moments. */
@@ -49,9 +56,10 @@ export interface Gradients<D extends Dtype = Dtype> {
 
 /** `pool.backward`. */
 export function* backward<D extends Dtype>(executor: Executor, layer: Layer, given: unknown): Steps<Gradients<D>> {
-  const call = checkGradientCall<BackwardOptions<D>>("pool.backward", layer, given, ["out", "sums"]);
+  const call = checkGradientCall<BackwardOptions<D>>("pool.backward", layer, given, ["out", "inPlaceSafe", "sums"]);
   const { operation, options, computation } = call;
   const { input, gradOutput, out } = options;
+  checkInPlaceSafe(operation, options);
   if (out !== undefined) {
     checkOut(operation, "out", out, input.dtype, input);
     for (const tensor of [input, gradOutput]) checkApart(operation, "out", out, tensor);
@@ -60,7 +68,15 @@ export function* backward<D extends Dtype>(executor: Executor, layer: Layer, giv
   const sums = options.sums === undefined ? null : checkSums(operation, computation, options.sums, moments);
 
   const y = out ?? executor.allocate(operation, input.dtype, input.shape, false);
-  const tensors = { operation, x: input, g: gradOutput, y, owned: out === undefined, watchers: options } as const;
+  const tensors = {
+    operation,
+    x: input,
+    g: gradOutput,
+    y,
+    owned: out === undefined,
+    inPlaceSafe: options.inPlaceSafe === true,
+    watchers: options,
+  } as const;
   if (computation.kind === "response") {
     const plan = planResponse(computation, input.dtype, true);
     const finish = () => ({ gradInput: y, gradWeight: null, gradBias: null });
@@ -120,6 +136,7 @@ export function* gradientSums(executor: Executor, layer: Layer, given: unknown):
     g: gradOutput,
     y: null,
     owned: false,
+    inPlaceSafe: false,
     inputs: { ...NO_INPUTS, moments },
     found: { sums },
     watchers: options,

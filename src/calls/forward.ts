@@ -15,9 +15,16 @@ import type { Dtype, OutputDtype } from "../tensor/dtype.js";
 import { isFilledWith, type Parameter } from "../tensor/parameter.js";
 import { checkApart, checkTensor, type Tensor } from "../tensor/tensor.js";
 import { checkGiven } from "./given.js";
-import { checkCallOptions, checkFunction, checkLayer, checkOut, type ForwardOptions } from "./options.js";
+import {
+  checkCallOptions,
+  checkFunction,
+  checkInPlaceSafe,
+  checkLayer,
+  checkOut,
+  type ForwardOptions,
+} from "./options.js";
 
-const FORWARD_OPTIONS = ["out", "moments", "onMoments"] as const;
+const FORWARD_OPTIONS = ["out", "inPlaceSafe", "moments", "onMoments"] as const;
 
 /** `pool.forward`. */
 export function forward<D extends Dtype>(
@@ -33,6 +40,7 @@ export function forward<D extends Dtype>(
   const options = checkCallOptions<ForwardOptions<Output>>(operation, given, FORWARD_OPTIONS);
   const { out, channelAxis, onMoments } = options;
   checkFunction(operation, "onMoments", onMoments);
+  checkInPlaceSafe(operation, options);
   const dtype = resultDtype(x.dtype) as OutputDtype<D>;
   if (out !== undefined) checkApart(operation, "out", checkOut(operation, "out", out, dtype, x), x);
   const computation = layer.prepare(x.shape, {
@@ -119,6 +127,7 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
     g: null,
     y,
     owned: options.out === undefined,
+    inPlaceSafe: options.inPlaceSafe === true,
     inputs: { ...NO_INPUTS, weight, bias, running, moments },
     found: {
       moments: wanted
@@ -157,6 +166,7 @@ function respond(
     g: null,
     y,
     owned: options.out === undefined,
+    inPlaceSafe: options.inPlaceSafe === true,
     inputs: NO_INPUTS,
     found: {},
     watchers: options,

@@ -56,6 +56,7 @@ function find(
     g: null,
     y: null,
     owned: false,
+    inPlaceSafe: false,
     inputs: NO_INPUTS,
     found: { moments: (pairs, first) => unpackInto(found, first, pairs) },
     watchers: options,

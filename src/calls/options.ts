@@ -1,3 +1,4 @@
+import { checkBoolean } from "../check.js";
 import { AbortedError, describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import type { Layer } from "../layers/layer.js";
 import type { SetMoments } from "../merge/moments.js";
@@ -10,6 +11,8 @@ import { checkTensor, type Tensor } from "../tensor/tensor.js";
 export interface CallOptions {
   /** Stops the call before its next slice; the promise is then rejected with an AbortedError. */
   readonly signal?: AbortSignal | undefined;
+  /** Milliseconds after which the call is stopped as by a signal; the promise is then rejected with a TimedOutError. Default: none. */
+  readonly timeout?: number | undefined;
   /**
    * Called on the calling thread from time to time, and at each phase's end. Not called for tensors that are
    * small enough to be computed at once.
@@ -26,7 +29,16 @@ export interface LayerCallOptions extends CallOptions {
   readonly channelAxis?: number | undefined;
 }
 
-export interface ForwardOptions<T extends Tensor = Tensor> extends LayerCallOptions {
+/** What calls take that write a tensor. */
+export interface OutputOptions {
+  /**
+   * Whether a call in place goes on when a worker thread ends while it writes: each tile is computed apart, and then put in its place. It takes up
+   * to a third longer. Without it such a call fails, with an error that names the cells that are lost. Default false.
+   */
+  readonly inPlaceSafe?: boolean | undefined;
+}
+
+export interface ForwardOptions<T extends Tensor = Tensor> extends LayerCallOptions, OutputOptions {
   /**
    * Where the result goes: a tensor with the output's dtype and the input's shape, also the input itself. Default: a new tensor of the
    * pool. If the call fails or is aborted after it started, what it holds is undefined.
@@ -52,12 +64,15 @@ export function checkCallOptions<T extends LayerCallOptions>(
   argument = "options",
 ): T {
   const options = copyOptions<T>(operation, given, keys, argument);
-  const { channelAxis, signal, onProgress } = options;
+  const { channelAxis, signal, timeout, onProgress } = options;
   if (channelAxis !== undefined && !Number.isSafeInteger(channelAxis)) {
     throw new InvalidArgumentError(operation, "channelAxis", "a safe integer", describe(channelAxis));
   }
   if (signal !== undefined && !isSignal(signal)) {
     throw new InvalidArgumentError(operation, "signal", "an AbortSignal", describe(signal));
+  }
+  if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0)) {
+    throw new InvalidArgumentError(operation, "timeout", "a number of milliseconds above 0", describe(timeout));
   }
   checkFunction(operation, "onProgress", onProgress);
   if (signal?.aborted) throw new AbortedError(operation, signal.reason);
@@ -72,7 +87,7 @@ function isSignal(value: unknown): value is AbortSignal {
 }
 
 const NO_OPTIONS = {};
-const EVERY_CALLS: readonly string[] = ["channelAxis", "signal", "onProgress"];
+const EVERY_CALLS: readonly string[] = ["channelAxis", "signal", "timeout", "onProgress"];
 
 /** The options as they are now, whatever the caller does with the object later. A small call's time is in objects: it makes one. */
 function copyOptions<T>(operation: string, given: unknown, keys: readonly string[], argument: string): T {
@@ -86,6 +101,10 @@ function copyOptions<T>(operation: string, given: unknown, keys: readonly string
     throw new InvalidArgumentError(operation, argument, expected, describe(key));
   }
   return { ...given } as T;
+}
+
+export function checkInPlaceSafe(operation: string, { inPlaceSafe }: OutputOptions): void {
+  if (inPlaceSafe !== undefined) checkBoolean(operation, "inPlaceSafe", inPlaceSafe);
 }
 
 export function checkFunction(operation: string, argument: string, value: unknown): void {

@@ -25,6 +25,8 @@ export interface Progress {
 /** Who watches a call. */
 export interface Watchers {
   readonly signal?: AbortSignal | undefined;
+  /** Milliseconds. */
+  readonly timeout?: number | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -37,6 +39,8 @@ export interface Call<T> {
   readonly x: Tensor;
   readonly g: Tensor | null;
   readonly y: Tensor | null;
+  /** Whether a call in place is to survive the loss of a thread that wrote. */
+  readonly inPlaceSafe: boolean;
   /** Whether y was made for this call: it is disposed of if the call fails. */
   readonly owned: boolean;
   readonly inputs: Inputs;

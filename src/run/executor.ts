@@ -10,8 +10,9 @@ import { STRIPE_BYTES } from "../plan/stripes.js";
 import { DTYPES, type Dtype } from "../tensor/dtype.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
+import { nextTurn } from "./clock.js";
 import { byCells, type Placer } from "./placement.js";
-import { Queue } from "./queue.js";
+import { Queue, type QueueOptions } from "./queue.js";
 import { Threads } from "./threads.js";
 
 const WORKER = new URL("../../workers/worker.js", import.meta.url).href;
@@ -29,8 +30,10 @@ export interface ExecutorOptions {
   readonly slicer?: ((phase: Phase, from: number, to: number) => Slices) | undefined;
   /** Default: threads of the executor's own. */
   readonly jobs?: Jobs;
-  /** Modules whose drivers workers add to their own: those of tests. */
-  readonly drivers?: readonly string[];
+  /** Modules that workers add to their own: those of tests. */
+  readonly modules?: readonly string[];
+  /** Of the executor's own threads. */
+  readonly queue?: QueueOptions;
   /** Bytes of a call's tables at a time. Default: STRIPE_BYTES. */
   readonly stripeBytes?: number;
 }
@@ -47,10 +50,10 @@ export class Executor {
   #cellsSinceTurn = 0;
 
   constructor(threads: number, arena: Arena, options: ExecutorOptions = {}) {
-    const { placer = byCells, slicer, jobs, drivers = [], stripeBytes = STRIPE_BYTES } = options;
+    const { placer = byCells, slicer, jobs, modules = [], queue, stripeBytes = STRIPE_BYTES } = options;
     this.arena = arena;
     this.threads = threads;
-    this.jobs = jobs ?? new Queue(threadsOf(threads, arena, drivers));
+    this.jobs = jobs ?? new Queue(threadsOf(threads, arena, modules), queue);
     // A seat for each worker, and the calling thread's.
     this.stages = new StageMemory(arena, threads + 1);
     this.placer = placer;
@@ -95,14 +98,9 @@ export class Executor {
 }
 
 /** Threads that work on an arena. */
-export function threadsOf(count: number, { memory }: Arena, drivers: readonly string[] = []): Threads {
-  const workerData: WorkerData = { memory, module: kernelModule(), slots: new SharedArrayBuffer(4), drivers };
-  return new Threads(count, WORKER, workerData);
-}
-
-const soon = setImmediate;
-
-/** The next turn of the event loop. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => soon(resolve));
+export function threadsOf(count: number, { memory }: Arena, modules: readonly string[] = []): Threads {
+  // Slot 0 of the scratch is the calling thread's.
+  return new Threads(count, WORKER, (seat, ready): WorkerData => {
+    return { memory, module: kernelModule(), slot: seat + 1, ready, modules };
+  });
 }

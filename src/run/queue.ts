@@ -1,30 +1,57 @@
 // Who works on what: an earlier call's slices come before a later one's, whose slices fill the threads that would be idle.
-import type { Threads } from "./threads.js";
+import { progressOf, sliceOf } from "../../workers/control.js";
+import { WorkerFailedError } from "../errors.js";
+import { every, nextTick, nextTurn, stop } from "./clock.js";
+import { Seats } from "./seats.js";
+import type { TaskEnd, Threads } from "./threads.js";
 import { type Job, type JobOptions, Work } from "./work.js";
-
-/** Taken when the module is loaded: what others put in its place later must not stop calls. */
-const { nextTick } = process;
 
 /** How often `share` looks whether the workers' last slices are done: for some 10 us, less than waiting for their answers takes. */
 const SPINS = 1000;
 
+/** A thread that has one slice, or one tile of it, for so long is stuck. Milliseconds; a slice takes one or two of computing. */
+const SLICE_TIMEOUT = 60_000;
+/** How often that is looked at in this time. The ticks are counted, not the time: where the process was stopped, no thread is stuck. */
+const TICKS = 8;
+
 /** What the queue gives tasks to. */
-export type Crew = Pick<Threads, "count" | "post" | "close">;
+export type Crew = Pick<Threads, "count" | "post" | "end" | "close">;
+
+export interface QueueOptions {
+  /** Whether the calling thread computes where no worker can be had. Default true. */
+  readonly fallback?: boolean | undefined;
+  /** Milliseconds after which a thread that has not finished its slice is ended. Default 60,000. */
+  readonly sliceTimeout?: number | undefined;
+}
+
+/** A task that was posted and has not ended. */
+interface Posted {
+  readonly work: Work;
+  /** What was seen of it at the last tick, and at how many ticks that was so. */
+  seen: string;
+  ticks: number;
+}
 
 export class Queue {
   readonly #threads: Crew;
+  readonly #seats: Seats;
+  readonly #fallback: boolean;
+  readonly #sliceTimeout: number;
   /** In the order of their calls. Those that have ended are taken out. */
   readonly #works: Work[] = [];
-  /** Seats that nobody has. */
-  readonly #free: number[];
+  readonly #posted = new Map<number, Posted>();
   #tickets = 0;
   #filling = false;
+  #computing = false;
+  #watch: NodeJS.Timeout | undefined;
   /** Told when no task is running. */
   #idle: (() => void) | undefined;
 
-  constructor(threads: Crew) {
+  constructor(threads: Crew, { fallback = true, sliceTimeout = SLICE_TIMEOUT }: QueueOptions = {}) {
     this.#threads = threads;
-    this.#free = Array.from({ length: threads.count }, (_, i) => threads.count - 1 - i);
+    this.#seats = new Seats(threads.count);
+    this.#fallback = fallback;
+    this.#sliceTimeout = sliceTimeout;
   }
 
   /** A call's place among the others: before all that come after it. */
@@ -37,53 +64,56 @@ export class Queue {
    * @throws AbortedError, WorkerFailedError, and what `onDone` throws
    */
   async run(job: Job, options: JobOptions): Promise<void> {
-    const work = new Work(job, this.#threads.count);
-    this.#add(work);
-    try {
-      // An aborted job's tasks find nothing to do.
-      if (options.signal?.aborted !== true) this.#fill();
-      await work.finish(options);
-    } finally {
-      this.#remove(work);
-    }
+    const work = this.#workOf(job, this.#threads.count);
+    // An aborted job's tasks find nothing to do.
+    if (options.signal?.aborted !== true) this.#fill();
+    await this.#finish(work, options);
   }
 
   /**
    * Runs a job on the calling thread and on those workers that are there in time: by the time that a message has reached a worker and its
    * answer has come back, a phase of some hundred microseconds is nearly done. Returns a promise only where a worker
    * still has a slice when all are claimed.
-   * @param claim claims slices on the calling thread, in a seat of its own.
    * @throws (as rejection) WorkerFailedError
    */
-  share(job: Job, claim: (control: SharedArrayBuffer, seat: number) => void): Promise<void> | undefined {
+  share(job: Job): Promise<void> | undefined {
     // The calling thread is one of them, and takes a slice at least.
-    const work = new Work(job, Math.min(this.#threads.count - 1, job.slices - 1));
-    this.#add(work);
+    const work = this.#workOf(job, Math.min(this.#threads.count - 1, job.slices - 1));
     this.#fill();
-    try {
-      claim(work.control, this.#threads.count);
-    } catch (error) {
-      work.taskFailed(error);
-    }
+    do this.#claim(work, Number.POSITIVE_INFINITY);
+    while (work.isToBeGoneThrough);
     for (let i = 0; i < SPINS && work.done < work.job.slices; i++);
+    if (work.done < work.job.slices) return this.#finish(work, {});
     this.#remove(work);
-    return work.done === work.job.slices ? undefined : work.finish({});
+    return undefined;
   }
 
   /** Ends the threads. Only when no call is running: tasks of `share` may be, that have nothing to do. */
   async close(): Promise<void> {
-    if (this.#free.length < this.#threads.count) {
+    if (!this.#seats.allEmpty) {
       await new Promise<void>((resolve) => {
         this.#idle = resolve;
       });
     }
+    stop(this.#watch);
     await this.#threads.close();
   }
 
-  #add(work: Work): void {
+  #workOf(job: Job, threads: number): Work {
+    // The last seat is the calling thread's.
+    const work = new Work(job, threads, this.#threads.count + 1);
     let at = this.#works.length;
-    while (at > 0 && (this.#works[at - 1] as Work).job.ticket > work.job.ticket) at--;
+    while (at > 0 && (this.#works[at - 1] as Work).job.ticket > job.ticket) at--;
     this.#works.splice(at, 0, work);
+    return work;
+  }
+
+  async #finish(work: Work, options: JobOptions): Promise<void> {
+    try {
+      await work.finish(options);
+    } finally {
+      this.#remove(work);
+    }
   }
 
   #remove(work: Work): void {
@@ -95,27 +125,44 @@ export class Queue {
   #fill(): void {
     for (let i = 0; i < this.#works.length; i++) {
       const work = this.#works[i] as Work;
-      while (this.#free.length > 0 && work.wants > 0) this.#post(work, this.#free.pop() as number);
+      while (work.wants > 0 && this.#seats.some) this.#post(work, this.#seats.take());
       let wanted = work.wants;
       for (let later = this.#works.length - 1; later > i && wanted > 0; later--) {
         wanted -= (this.#works[later] as Work).leave();
       }
-      if (this.#free.length === 0) return;
+      if (!this.#seats.some) break;
     }
+    if (this.#works.length > 0 && this.#seats.allRest) this.#withoutThreads();
   }
 
   #post(work: Work, seat: number): void {
     work.running++;
-    const ended = () => {
-      this.#free.push(seat);
-      work.taskEnded();
-      if (this.#free.length === this.#threads.count) this.#idle?.();
-      this.#fillSoon();
-    };
-    this.#threads.post(work.job.taskFor(work.control, seat)).then(ended, (error: unknown) => {
-      work.taskFailed(error);
-      ended();
-    });
+    this.#posted.set(seat, { work, seen: "", ticks: 0 });
+    this.#watch ??= every(() => this.#tick(), this.#sliceTimeout / TICKS).unref();
+    void this.#threads.post(seat, work.job.taskFor(work.control, seat)).then((end) => this.#ended(work, seat, end));
+  }
+
+  #ended(work: Work, seat: number, end: TaskEnd): void {
+    this.#posted.delete(seat);
+    // Before the seat is free: what the lost one left in its stage is needed.
+    if (end.kind !== "done") work.lose(seat, end.error, end.kind === "threw" || end.ready);
+    if (end.kind === "died" && !end.ready) this.#seats.failed(seat, end.error);
+    else this.#seats.free(seat);
+    work.taskEnded();
+    if (this.#seats.allEmpty) this.#idle?.();
+    this.#fillSoon();
+  }
+
+  /** Claims slices on the calling thread. */
+  #claim(work: Work, most: number): void {
+    const seat = this.#threads.count;
+    work.running++;
+    try {
+      work.job.claim(work.control, seat, most);
+    } catch (error) {
+      work.lose(seat, error, true);
+    }
+    work.taskEnded();
   }
 
   /** After what waits for a phase that has ended has had its turn: the next phase of the same call comes before a later call's. */
@@ -127,4 +174,63 @@ export class Queue {
       this.#fill();
     });
   }
+
+  /** No thread is to be had, for now at least. */
+  #withoutThreads(): void {
+    if (this.#fallback) {
+      warnOnce(this.#seats.error);
+      void this.#computeHere();
+      return;
+    }
+    for (const work of this.#works) {
+      if (!work.ended) work.fail(new WorkerFailedError(work.job.operation, this.#seats.error));
+    }
+  }
+
+  /** Computes what there is on the calling thread, slice by slice, each in a turn of the event loop, until threads are to be had. */
+  async #computeHere(): Promise<void> {
+    if (this.#computing) return;
+    this.#computing = true;
+    while (this.#seats.allRest) {
+      const work = this.#works.find(({ wants }) => wants > 0);
+      if (work === undefined) break;
+      this.#claim(work, 1);
+      await nextTurn();
+    }
+    this.#computing = false;
+    this.#fill();
+  }
+
+  /** Ends threads that are stuck: their slices are lost, and done by others. */
+  #tick(): void {
+    if (this.#posted.size === 0) {
+      stop(this.#watch);
+      this.#watch = undefined;
+      return;
+    }
+    for (const [seat, posted] of this.#posted) {
+      const seen = whereIs(posted.work, seat);
+      posted.ticks = seen === posted.seen ? posted.ticks + 1 : 0;
+      posted.seen = seen;
+      if (posted.ticks === TICKS) this.#threads.end(seat);
+    }
+  }
+}
+
+/** What tells whether a task goes on. One that has no slice waits for its thread, or is just done with one. */
+function whereIs({ control, done }: Work, seat: number): string {
+  const slice = sliceOf(control, seat);
+  if (slice === undefined) return `none of ${done}`;
+  const { tile, stage } = progressOf(control, slice);
+  return `${slice} ${tile} ${stage}`;
+}
+
+let warned = false;
+
+function warnOnce(cause: unknown): void {
+  if (warned) return;
+  warned = true;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const message = `normpool: no worker thread can be had (${why}): calls are computed on the calling thread, slice by slice`;
+  process.emitWarning(message, { code: "NORMPOOL_NO_WORKERS" });
 }

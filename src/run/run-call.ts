@@ -1,11 +1,24 @@
 // The one way in which a call runs: its tensors are opened and kept, its plan is run, its results taken, and all is given back.
+import { withTimeout } from "./abort.js";
 import type { Call } from "./call.js";
-import { type Executor, nextTurn } from "./executor.js";
+import { nextTurn } from "./clock.js";
+import type { Executor } from "./executor.js";
 import { runPlan } from "./run-plan.js";
 import { Scope } from "./scope.js";
 import type { Steps } from "./steps.js";
 
 export function* runCall<T>(executor: Executor, call: Call<T>): Steps<T> {
+  const { timeout, ...watchers } = call.watchers;
+  if (timeout === undefined) return yield* runScoped(executor, call);
+  const limited = withTimeout(call.operation, watchers.signal, timeout);
+  try {
+    return yield* runScoped(executor, { ...call, watchers: { ...watchers, signal: limited.signal } });
+  } finally {
+    limited.end();
+  }
+}
+
+function* runScoped<T>(executor: Executor, call: Call<T>): Steps<T> {
   const { operation, x, g, y } = call;
   const scope = new Scope(executor, operation);
   let failed = true;

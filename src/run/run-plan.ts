@@ -1,7 +1,9 @@
 // Runs a plan: its steps in their order, stripe after stripe.
 import { driverOf } from "../../workers/drivers/drivers.js";
+import { isSame } from "../../workers/staging.js";
 import { isContiguous } from "../../workers/tiles/window.js";
 import type { Workspace } from "../memory/workspace.js";
+import { samplesPerBlock } from "../plan/backward.js";
 import { cellsPerSet, setCount } from "../plan/geometry.js";
 import { gridOf, segmentsOf } from "../plan/grid.js";
 import { lanesOf } from "../plan/moments.js";
@@ -9,9 +11,11 @@ import type { MomentsPhase, ReducePhase } from "../plan/phase.js";
 import { phasesOf, type Step } from "../plan/plan.js";
 import { isMerged, roundsOf, type Stripe, stripesOf } from "../plan/stripes.js";
 import type { Spec } from "../storage/spec.js";
+import { throwIfAborted } from "./abort.js";
 import { between, mergeSegmentsOf } from "./between.js";
 import type { Call } from "./call.js";
-import { type Executor, nextTurn } from "./executor.js";
+import { nextTurn } from "./clock.js";
+import type { Executor } from "./executor.js";
 import { Runner } from "./runner.js";
 import type { Steps } from "./steps.js";
 import { StripeTables } from "./tables.js";
@@ -29,6 +33,10 @@ export function* runPlan(
   const stripes = () => stripesOf(plan, (part) => call.planPart(part), executor.stripeBytes);
   const [first] = stripes() as Iterable<Stripe>;
   const inArena = Object.values(specs).every((spec) => spec === null || driverOf(spec).addressOf !== undefined);
+  const isInPlace = specs.y !== null && (isSame(specs.x, specs.y) || isSame(specs.g, specs.y));
+  // Sums that one stripe after another adds to can be begun once only.
+  const { n } = (first as Stripe).plan.geometry;
+  const addsOn = n < plan.geometry.n && n < samplesPerBlock(plan);
   const runner = new Runner(executor, {
     operation,
     cells: x.size,
@@ -37,6 +45,7 @@ export function* runPlan(
     phases: phasesOf((first as Stripe).plan),
     backward: specs.g !== null,
     staged: !inArena || !isContiguous((first as Stripe).window),
+    logged: (call.inPlaceSafe && isInPlace) || addsOn,
     watchers,
   });
   try {
@@ -67,7 +76,7 @@ function* runSteps(
     const step = steps[i] as Step;
     if (step.kind !== "phase") {
       const { count, run } = between(step, stripe, tables, call.inputs, call.found);
-      yield* inPieces(count, run);
+      yield* inPieces(call, count, run);
       continue;
     }
     const { phase } = step;
@@ -80,7 +89,7 @@ function* runSteps(
     for (const { from, to } of roundsOf(phase, tables.bytes)) {
       const segment = segmentsOf(phase, from);
       yield runner.run(phase, tables.operandsOf(step, stripe, specs, segment), from, to);
-      yield* inPieces(segmentsOf(phase, to) - segment, (a, b) => merge(segment + a, segment + b, a));
+      yield* inPieces(call, segmentsOf(phase, to) - segment, (a, b) => merge(segment + a, segment + b, a));
     }
   }
 }
@@ -91,9 +100,16 @@ function gridOfPhase(phase: MomentsPhase | ReducePhase, { plan }: Stripe) {
 }
 
 /** Runs what is [0, count) a piece at a time, so that the event loop is not held up. */
-function* inPieces(count: number, run: (from: number, to: number) => void): Steps<void> {
+function* inPieces(
+  { operation, watchers }: Call<unknown>,
+  count: number,
+  run: (from: number, to: number) => void,
+): Steps<void> {
   for (let from = 0; from < count; from += PIECE) {
-    if (from > 0) yield nextTurn();
+    if (from > 0) {
+      yield nextTurn();
+      throwIfAborted(operation, watchers.signal);
+    }
     run(from, Math.min(count, from + PIECE));
   }
 }

@@ -1,11 +1,14 @@
 // Runs one call's phases where the call is placed: on the calling thread, on it and the workers, or on the workers.
 import { claimSlices } from "../../workers/claim.js";
+import type { Control } from "../../workers/control.js";
 import type { Operands } from "../../workers/operands.js";
-import { runSlice, runUnits } from "../../workers/phase.js";
+import { recoverSlice, runSlice, runUnits, unitsOf } from "../../workers/phase.js";
 import { stageBytesOf } from "../../workers/scratch.js";
-import { stagedBytesOf } from "../../workers/staging.js";
+import { isSame, stagedBytesOf } from "../../workers/staging.js";
 import type { PhaseTask, Stages } from "../../workers/task.js";
-import { stagedSlices } from "../../workers/tiles.js";
+import { runsOf } from "../../workers/tiles/window.js";
+import { stagedSlices, tilesOf } from "../../workers/tiles.js";
+import type { CellRange } from "../errors.js";
 import type { Dtype } from "../plan/cells.js";
 import type { Phase } from "../plan/phase.js";
 import { phasesOf } from "../plan/plan.js";
@@ -26,6 +29,8 @@ interface RunnerOptions {
   readonly backward: boolean;
   /** Whether tiles are staged. */
   readonly staged: boolean;
+  /** Whether tiles are noted one by one, so that a slice that may not be begun again can be gone on with. */
+  readonly logged: boolean;
   readonly watchers: Watchers;
 }
 
@@ -39,14 +44,15 @@ export class Runner {
   #total = 0;
 
   constructor(executor: Executor, options: RunnerOptions) {
-    const { operation, cells, dtype, phases, backward, staged, watchers } = options;
+    const { operation, cells, dtype, phases, backward, staged, logged, watchers } = options;
     const watched = watchers.signal !== undefined || watchers.onProgress !== undefined;
     this.#executor = executor;
     this.#options = options;
     this.#placement = executor.placer(cells, phases, watched);
     this.#ticket = executor.jobs.ticket();
-    const bytesOf = staged ? stagedBytesOf : stageBytesOf;
-    const bytes = phases.map((phase) => bytesOf(phase, dtype, backward));
+    const bytes = phases.map((phase) =>
+      staged || logged ? stagedBytesOf(phase, dtype, backward, logged) : stageBytesOf(phase, dtype, backward),
+    );
     this.#stages = executor.stages.hold(operation, Math.max(0, ...bytes));
   }
 
@@ -62,38 +68,54 @@ export class Runner {
 
   /** Computes units [from, to) of a phase: at once, or as a promise. */
   run(phase: Phase, operands: Operands, from = 0, to = phase.units): Promise<void> | undefined {
-    const { kernels, jobs, threads } = this.#executor;
-    const stages = this.#stages;
     if (this.#placement === "calling thread") {
-      runUnits(kernels, phase, operands, from, to, stages.address + threads * stages.bytes);
+      const { kernels, threads } = this.#executor;
+      const { address, bytes } = this.#stages;
+      runUnits(kernels, phase, operands, from, to, address + threads * bytes);
       return undefined;
     }
-    const slices = this.#slicesOf(phase, from, to);
-    const job = {
-      operation: this.#options.operation,
-      ticket: this.#ticket,
-      slices: sliceCount(slices),
-      taskFor: (control: SharedArrayBuffer, seat: number): PhaseTask => ({
-        phase,
-        slices,
-        operands,
-        control,
-        stages: { address: stages.address, bytes: stages.bytes },
-        seat,
-      }),
-    };
-    if (this.#placement === "shared") {
-      return jobs.share(job, (control, seat) => {
-        const task = job.taskFor(control, seat);
-        claimSlices(task, (slice) => runSlice(kernels, task, slice));
-      });
-    }
-    return this.#onWorkers(job, phase);
+    const job = this.#jobOf(phase, operands, this.#slicesOf(phase, from, to));
+    return this.#placement === "shared" ? this.#executor.jobs.share(job) : this.#onWorkers(job, phase);
   }
 
   /** Gives back what the call's phases needed. */
   end(): void {
     this.#executor.stages.release(this.#stages);
+  }
+
+  #jobOf(phase: Phase, operands: Operands, slices: Slices): Job {
+    const { arena } = this.#executor;
+    const { operation, logged } = this.#options;
+    const { address, bytes } = this.#stages;
+    const { x, g, y } = operands.tensors;
+    const taskFor = (control: Control, seat: number): PhaseTask => ({
+      phase,
+      slices,
+      operands,
+      control,
+      stages: { address, bytes },
+      seat,
+      logged,
+    });
+    return {
+      operation,
+      ticket: this.#ticket,
+      phase: phase.kind,
+      slices: sliceCount(slices),
+      overwrites: y !== null && (isSame(x, y) || isSame(g, y)),
+      taskFor,
+      claim: (control, seat, most) => {
+        const task = taskFor(control, seat);
+        // Not before they are needed: a pool of large tensors has none on the calling thread.
+        const { kernels } = this.#executor;
+        claimSlices(task, (slice) => runSlice(kernels, task, slice), most);
+      },
+      ...(logged && {
+        recover: (control: Control, seat: number, slice: number) =>
+          recoverSlice(arena.memory, taskFor(control, seat), slice),
+      }),
+      cellsOf: (slice) => cellsOf(phase, operands, unitsOf({ slices }, slice)),
+    };
   }
 
   async #onWorkers(job: Job, { kind }: Phase): Promise<void> {
@@ -105,9 +127,31 @@ export class Runner {
   }
 
   #slicesOf(phase: Phase, from: number, to: number): Slices {
-    const { staged, dtype } = this.#options;
+    const { staged, logged, dtype } = this.#options;
     const { slicer, threads } = this.#executor;
     if (slicer !== undefined) return slicer(phase, from, to);
-    return staged ? stagedSlices(phase, dtype, threads, from, to) : slicesOf(phase, from, to);
+    return staged || logged ? stagedSlices(phase, dtype, threads, from, to) : slicesOf(phase, from, to);
   }
+}
+
+/** The cells of some units in the whole tensor, in order. */
+function cellsOf(
+  phase: Phase,
+  { dtype, window }: Operands,
+  { first, end }: { first: number; end: number },
+): CellRange[] {
+  const ranges: { from: number; to: number }[] = [];
+  for (const tile of tilesOf(phase, dtype, first, end)) {
+    // Of cells of one byte, bytes are cells.
+    for (const { at, rows, bytes, stride } of runsOf(tile, window, 1)) {
+      for (let row = 0; row < rows; row++) ranges.push({ from: at + row * stride, to: at + row * stride + bytes });
+    }
+  }
+  ranges.sort((a, b) => a.from - b.from);
+  return ranges.reduce<{ from: number; to: number }[]>((joined, range) => {
+    const last = joined.at(-1);
+    if (last?.to === range.from) last.to = range.to;
+    else joined.push(range);
+    return joined;
+  }, []);
 }

@@ -1,44 +1,118 @@
-// The worker threads: piscina for their lifecycle.
+// The worker threads: piscina for their lifecycle, one of one thread for each seat. A piscina that loses a thread before it is ready starts no
+// other, and its tasks wait for ever; so one whose thread has ended is not used again, and the seat's next task starts another.
+import type { Worker } from "node:worker_threads";
 import { Piscina } from "piscina";
 
 export { MAX_THREADS } from "../../workers/scratch.js";
+
+/** How a task ended. */
+export type TaskEnd =
+  | { readonly kind: "done" }
+  /** It threw; its thread goes on. */
+  | { readonly kind: "threw"; readonly error: unknown }
+  /** Its thread has ended and touches nothing any more. `ready`: whether it had been ready for tasks. */
+  | { readonly kind: "died"; readonly error: unknown; readonly ready: boolean };
+
+const TASK_DONE: TaskEnd = { kind: "done" };
+
+/** Workers compute in WebAssembly's memory: they need little of JavaScript's. */
+const HEAP_MB = 256;
+
+/** One thread, until it ends. */
+interface Thread {
+  readonly piscina: Piscina;
+  readonly ready: Int32Array;
+  /** Settles when nothing of it runs any more. */
+  readonly exited: Promise<void>;
+  ended: boolean;
+}
 
 export class Threads {
   /** How many there are to be. */
   readonly count: number;
   readonly #worker: string;
-  readonly #workerData: unknown;
-  /** They start with the first task: a process of small tensors never has any. */
-  #piscina: Piscina | undefined;
+  readonly #dataOf: (seat: number, ready: SharedArrayBuffer) => unknown;
+  /** By seat. They start with their first task: a process of small tensors never has any. */
+  readonly #threads: (Thread | undefined)[];
 
-  /** @param worker the URL of their module, whose default export takes a task. */
-  constructor(count: number, worker: string, workerData: unknown) {
+  /** @param worker the URL of their module, whose default export takes a task. @param dataOf what the thread of a seat is born with. */
+  constructor(count: number, worker: string, dataOf: (seat: number, ready: SharedArrayBuffer) => unknown) {
     this.count = count;
     this.#worker = worker;
-    this.#workerData = workerData;
+    this.#dataOf = dataOf;
+    this.#threads = Array.from({ length: count }, () => undefined);
   }
 
-  /** Gives a task to a thread that has none. Settles when it has ended. No more at a time than there are threads. */
-  post(task: unknown): Promise<void> {
-    this.#piscina ??= this.#start();
-    return this.#piscina.run(task);
+  /** Threads that have started and not ended. */
+  get running(): number {
+    return this.#threads.reduce((sum, thread) => sum + (thread === undefined ? 0 : 1), 0);
   }
 
-  /** Ends the threads. Only when no task is running. */
+  /** Gives a task to the thread of a seat, which has none. Never rejects. */
+  async post(seat: number, task: unknown): Promise<TaskEnd> {
+    let thread: Thread;
+    try {
+      thread = this.#threads[seat] ??= this.#start(seat);
+    } catch (error) {
+      return { kind: "died", error, ready: false };
+    }
+    try {
+      await thread.piscina.run(task);
+      return TASK_DONE;
+    } catch (error) {
+      if (!thread.ended) return { kind: "threw", error };
+      // An error is told before the thread has come to its end.
+      await thread.exited;
+      return { kind: "died", error, ready: Atomics.load(thread.ready, 0) === 1 };
+    }
+  }
+
+  /** Ends the thread of a seat, in the middle of whatever it does; its task ends with it. */
+  end(seat: number): void {
+    const thread = this.#threads[seat];
+    if (thread !== undefined) this.#drop(seat, thread);
+  }
+
+  /** Ends all threads, and what they do. */
   async close(): Promise<void> {
-    await this.#piscina?.destroy();
+    const threads = this.#threads.slice();
+    for (let seat = 0; seat < this.count; seat++) this.end(seat);
+    await Promise.all(threads.map((thread) => thread?.exited));
   }
 
-  #start(): Piscina {
-    return new Piscina({
+  #start(seat: number): Thread {
+    const ready = new SharedArrayBuffer(4);
+    const { NODE_OPTIONS: options } = process.env;
+    const piscina = new Piscina({
       filename: this.#worker,
-      workerData: this.#workerData,
-      minThreads: this.count,
-      maxThreads: this.count,
+      workerData: this.#dataOf(seat, ready),
+      minThreads: 1,
+      maxThreads: 1,
       concurrentTasksPerWorker: 1,
       // Twice as fast a round trip as waiting for tasks in Atomics.wait.
       atomics: "disabled",
       recordTiming: false,
+      // Only what may be needed to find modules.
+      env: options === undefined ? {} : { NODE_OPTIONS: options },
+      argv: [],
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     });
+    const worker = piscina.threads[0] as Worker;
+    const exited = new Promise<void>((resolve) => {
+      worker.once("exit", () => resolve());
+    });
+    const thread: Thread = { piscina, ready: new Int32Array(ready), exited, ended: false };
+    // A thread that fails while it has no task is nobody's error: the seat's next task has another.
+    piscina.on("error", () => this.#drop(seat, thread));
+    piscina.on("workerDestroy", () => this.#drop(seat, thread));
+    return thread;
+  }
+
+  #drop(seat: number, thread: Thread): void {
+    if (thread.ended) return;
+    thread.ended = true;
+    if (this.#threads[seat] === thread) this.#threads[seat] = undefined;
+    // Never settles where the thread has ended already. What it does at once is that no other is started.
+    void thread.piscina.destroy();
   }
 }

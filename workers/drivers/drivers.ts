@@ -14,8 +14,8 @@ export function driverOf({ kind }: Spec): Driver {
   return driver;
 }
 
-/** Adds the drivers that a module exports as `drivers`, by kind: those of tests. */
+/** Adds the drivers that a module exports as `drivers`, by kind, if it does: those of tests. */
 export async function addDrivers(url: string): Promise<void> {
-  const { drivers } = (await import(url)) as { readonly drivers: Readonly<Record<string, Driver>> };
+  const { drivers = {} } = (await import(url)) as { readonly drivers?: Readonly<Record<string, Driver>> };
   for (const [kind, driver] of Object.entries(drivers)) all.set(kind, driver);
 }

@@ -1,0 +1,332 @@
+// Threads that fail in the middle of calls: whatever the fault and wherever it strikes, the call has the same bits, or the error that is
+// documented; the pool goes on, and nothing is left behind.
+import type { Worker } from "node:worker_threads";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { backward as backwardCall } from "../../src/calls/backward.js";
+import { forward as forwardCall } from "../../src/calls/forward.js";
+import {
+  type CellRange,
+  type Dtype,
+  type Layer,
+  type SetMoments,
+  type Tensor,
+  WorkerFailedError,
+} from "../../src/index.js";
+import { Arena } from "../../src/memory/arena.js";
+import { CELL_BYTES, resultDtype } from "../../src/plan/cells.js";
+import type { Phase } from "../../src/plan/phase.js";
+import { slicesOf } from "../../src/plan/slices.js";
+import { Executor } from "../../src/run/executor.js";
+import { drive } from "../../src/run/steps.js";
+import { ATTEMPTS } from "../../src/run/work.js";
+import { DTYPES } from "../../src/tensor/dtype.js";
+import { holdingOf } from "../../src/tensor/sources.js";
+import { Tensor as TensorClass } from "../../src/tensor/tensor.js";
+import { bytesOf, type Cells } from "../cells.js";
+import { onCallingThread, type PhaseName, type Seen, watched } from "../every-way.js";
+import {
+  axisNormCase,
+  batchNormCase,
+  groupNormCase,
+  instanceNormCase,
+  type LayerCase,
+  layerNormCase,
+  localResponseNormCase,
+  rmsNormCase,
+  unitNormCase,
+} from "../layer-cases.js";
+import { inputOf, layerFor } from "../same-bits-cases.js";
+import { seeded } from "../support.js";
+import { type Fault, INJECTOR, type Injection, Injections, KINDS, POINTS, type Point } from "./injector.js";
+
+const { NORMPOOL_FAULTS_SEED = "20261125" } = process.env;
+const SEED = Number(NORMPOOL_FAULTS_SEED);
+
+/** Every layer, and together every phase; of several tiles each. */
+const CASES: readonly LayerCase[] = [
+  layerNormCase([301], [1000]),
+  layerNormCase([2], [270_001]),
+  layerNormCase([97], [5003], { affine: false }),
+  axisNormCase([3, 40, 1111], 1),
+  rmsNormCase([301], [1000]),
+  unitNormCase([301], [1000]),
+  groupNormCase(3, [5, 6, 77, 31]),
+  groupNormCase(2, [3, 900, 80], { channelAxis: -1 }),
+  instanceNormCase([4, 5, 131, 127]),
+  batchNormCase([3, 3, 181, 181]),
+  batchNormCase([1100, 130]),
+  batchNormCase([301, 19, 7, 7], { runningMean: 1 }),
+  localResponseNormCase(5, [5, 20, 37, 51]),
+];
+
+type Direction = "forward" | "backward";
+type Place = "apart" | "in place" | "in place, safe";
+
+interface Scenario {
+  readonly layerCase: LayerCase;
+  readonly dtype: Dtype;
+  readonly direction: Direction;
+  readonly place: Place;
+  /** Whether tensors are on memory of the caller's. */
+  readonly wrapped: boolean;
+  /** Bytes of tables: few, so that there are stripes, or as many as a pool has. */
+  readonly stripes: boolean;
+  readonly threads: number;
+  readonly injection: Injection;
+}
+
+interface Outcome {
+  readonly bits: Readonly<Record<string, Uint8Array>>;
+  /** Bytes of the output, also of a call that failed. */
+  readonly output: Uint8Array;
+  readonly original: Uint8Array;
+  readonly error: unknown;
+}
+
+const arena = new Arena();
+const born: Worker[] = [];
+const onWorker = (worker: Worker) => void born.push(worker);
+const injections = new Injections();
+const executors = new Map<string, Executor>();
+const counts = { scenarios: 0, faults: 0, "same bits": 0, "documented error": 0 };
+
+beforeAll(() => void process.on("worker", onWorker));
+
+afterAll(async () => {
+  await Promise.all([...executors.values()].map((executor) => executor.close()));
+  process.off("worker", onWorker);
+  console.log(`faults: seed ${SEED}, ${born.length} threads started; ${JSON.stringify(counts)}`);
+  // A thread that has ended has no id any more.
+  expect(born.filter(({ threadId }) => threadId !== -1)).toEqual([]);
+});
+
+/** Slices so small that there are some for each of four threads. */
+function small(phase: Phase, from: number, to: number) {
+  const slices = slicesOf(phase, from, to);
+  return { ...slices, perSlice: Math.min(slices.perSlice, Math.ceil((to - from) / 12)) };
+}
+
+function executorOf(threads: number, stripes: boolean, sliceTimeout: number): Executor {
+  const key = `${threads} ${stripes} ${sliceTimeout}`;
+  let executor = executors.get(key);
+  if (executor === undefined) {
+    executor = new Executor(threads, arena, {
+      placer: () => "workers",
+      slicer: small,
+      modules: [INJECTOR],
+      queue: { sliceTimeout },
+      ...(stripes && { stripeBytes: 60_000 }),
+    });
+    executors.set(key, executor);
+  }
+  return executor;
+}
+
+function tensorOf(on: Executor, dtype: Dtype, shape: readonly number[], cells: Cells | null, wrapped: boolean): Tensor {
+  const size = shape.reduce((a, b) => a * b, 1);
+  const tensor = wrapped
+    ? new TensorClass(
+        holdingOf(DTYPES[dtype].view(new SharedArrayBuffer(size * CELL_BYTES[dtype]), 0, size)),
+        dtype,
+        shape,
+      )
+    : on.allocate("test", dtype, shape, true);
+  if (cells !== null) {
+    const { buffer, byteOffset, byteLength } = tensor.data;
+    new Uint8Array(buffer, byteOffset, byteLength).set(bytesOf(cells));
+  }
+  return tensor;
+}
+
+async function outcomeOf(
+  on: Executor,
+  scenario: Omit<Scenario, "injection" | "threads" | "stripes">,
+): Promise<Outcome> {
+  const { layerCase, dtype, direction, place, wrapped } = scenario;
+  const { shape, channelAxis } = layerCase;
+  const layer = layerFor(layerCase, dtype);
+  const inPlaceSafe = place === "in place, safe";
+  using x = tensorOf(on, dtype, shape, inputOf(layerCase, dtype), wrapped);
+  using g = tensorOf(
+    on,
+    dtype,
+    direction === "forward" ? [0] : shape,
+    direction === "forward" ? null : inputOf(layerCase, dtype, 12),
+    wrapped,
+  );
+  const over = direction === "forward" ? x : g;
+  using fresh = tensorOf(on, resultDtype(dtype), place === "apart" ? shape : [0], null, wrapped);
+  const out = place === "apart" ? fresh : over;
+  const original = bytesOf(out.data).slice();
+  const bits: { [role: string]: Uint8Array } & { gradWeight?: Uint8Array; gradBias?: Uint8Array; output?: Uint8Array } =
+    {};
+  let error: unknown;
+  try {
+    if (direction === "forward") {
+      let told: SetMoments | undefined;
+      const onMoments = (moments: SetMoments) => {
+        told = moments;
+      };
+      await forwardCall(on, layer, x, { out, channelAxis, inPlaceSafe, onMoments });
+      if (told !== undefined) Object.assign(bits, { mean: bytesOf(told.mean), m2: bytesOf(told.m2) });
+      const { runningMean, runningVar } = layer as Layer & {
+        runningMean?: Float32Array | null;
+        runningVar?: Float32Array;
+      };
+      if (runningMean && runningVar)
+        Object.assign(bits, { runningMean: bytesOf(runningMean), runningVar: bytesOf(runningVar) });
+    } else {
+      const call = { input: x, gradOutput: g, out, channelAxis, inPlaceSafe };
+      const { gradWeight, gradBias } = await drive(backwardCall(on, layer, call));
+      if (gradWeight) bits.gradWeight = bytesOf(gradWeight);
+      if (gradBias) bits.gradBias = bytesOf(gradBias);
+    }
+  } catch (thrown) {
+    error = thrown;
+  }
+  const output = bytesOf(out.data).slice();
+  if (error === undefined) bits.output = output;
+  return { bits, output, original, error };
+}
+
+const expectedOutcomes = new Map<string, Promise<Outcome>>();
+
+/** What the calling thread alone makes of it. */
+function expectedOf(scenario: Scenario): Promise<Outcome> {
+  const { layerCase, dtype, direction, place } = scenario;
+  const key = `${layerCase.name} ${dtype} ${direction} ${place}`;
+  let outcome = expectedOutcomes.get(key);
+  if (outcome === undefined) {
+    outcome = outcomeOf(onCallingThread, { ...scenario, wrapped: false });
+    expectedOutcomes.set(key, outcome);
+  }
+  return outcome;
+}
+
+const WRITING: ReadonlySet<Phase["kind"]> = new Set(["normalize", "apply", "propagate", "differentiate", "response"]);
+
+function isOneOf(bytes: Uint8Array, at: number, size: number, others: readonly Uint8Array[]): boolean {
+  return others.some((other) => Buffer.compare(bytes.subarray(at, at + size), other.subarray(at, at + size)) === 0);
+}
+
+/** Holds all cells but those named to be what they were, or what they were to be. */
+function expectOthersWhole(
+  { output, original }: Outcome,
+  expected: Outcome,
+  ranges: readonly CellRange[],
+  size: number,
+): void {
+  const isNamed = new Uint8Array(output.length / size);
+  for (const { from, to } of ranges) isNamed.fill(1, from, to);
+  for (let cell = 0; cell < isNamed.length; cell++) {
+    if (isNamed[cell] === 1 || isOneOf(output, cell * size, size, [original, expected.output])) continue;
+    expect.fail(`cell ${cell} is neither what it was nor what it was to be, and not named`);
+  }
+}
+
+async function play(scenario: Scenario, sliceTimeout = 60_000): Promise<void> {
+  const { dtype, direction, place, threads, stripes, injection } = scenario;
+  const on = executorOf(threads, stripes, sliceTimeout);
+  const expected = await expectedOf(scenario);
+  const inUse = arena.inUse;
+  injections.set(injection);
+  const outcome = await outcomeOf(on, scenario);
+  const injected = injections.end();
+  const { layerCase, ...rest } = scenario;
+  const what = `${layerCase.name} ${JSON.stringify(rest)}`;
+  counts.scenarios++;
+  counts.faults += injected;
+  const isWritten = place !== "apart" && WRITING.has(injection.phase as Phase["kind"]);
+  const { error } = outcome;
+  if (error === undefined) {
+    counts["same bits"]++;
+    for (const [role, bytes] of Object.entries(expected.bits)) {
+      expect(Buffer.compare(outcome.bits[role] as Uint8Array, bytes), `${what}: ${role}`).toBe(0);
+    }
+    // Not by luck: a fault that cannot be mended is not passed over. But a tile that was computed is stored, and not begun again.
+    const mends = place === "in place, safe" && injection.point === "storing";
+    expect(injected >= ATTEMPTS && !mends, what).toBe(false);
+  } else {
+    counts["documented error"]++;
+    expect(error, what).toBeInstanceOf(WorkerFailedError);
+    const { lost, undefinedCells } = error as WorkerFailedError;
+    expect(lost?.phase, what).toBe(injection.phase);
+    const spoilt = isWritten && place === "in place" && injection.point !== "claimed";
+    expect(spoilt || injection.times >= ATTEMPTS, `${what}: ${error}`).toBe(true);
+    if (!spoilt) expect(lost?.attempt, what).toBe(ATTEMPTS);
+    if (place !== "apart")
+      expectOthersWhole(
+        outcome,
+        expected,
+        undefinedCells,
+        CELL_BYTES[direction === "forward" ? resultDtype(dtype) : dtype],
+      );
+    if (spoilt) expect(undefinedCells.length, what).toBeGreaterThan(0);
+  }
+  expect(arena.inUse, what).toBe(inUse);
+}
+
+/** Which phases each call has. */
+const phasesOf = new Map<Phase["kind"], { readonly layerCase: LayerCase; readonly direction: Direction }[]>();
+
+beforeAll(async () => {
+  for (const layerCase of CASES) {
+    for (const direction of ["forward", "backward"] as const) {
+      const seen: Seen = new Map<PhaseName, number>();
+      await outcomeOf(watched(seen), { layerCase, dtype: "float32", direction, place: "apart", wrapped: false });
+      for (const kind of new Set([...seen.keys()].map((name) => name.split(" ")[0] as Phase["kind"]))) {
+        phasesOf.set(kind, [...(phasesOf.get(kind) ?? []), { layerCase, direction }]);
+      }
+    }
+  }
+});
+
+const random = seeded(SEED);
+
+function pick<T>(all: readonly T[]): T {
+  return all[Math.floor(random() * all.length)] as T;
+}
+
+function scenarioOf(kind: Phase["kind"], fault: Fault, threads: number): Scenario {
+  const { layerCase, direction } = pick(phasesOf.get(kind) ?? []);
+  const forwardDtypes = ["float32", "float32", "float64", "float16", "bfloat16", "uint8"] as const;
+  const dtype = pick(
+    direction === "forward" ? forwardDtypes : (["float32", "float32", "float64", "bfloat16"] as const),
+  );
+  const places: readonly Place[] = ["apart", "in place", "in place, safe", "in place, safe"];
+  return {
+    layerCase,
+    dtype,
+    direction,
+    place: dtype === "uint8" ? "apart" : pick(places),
+    wrapped: random() < 0.4,
+    stripes: random() < 0.3,
+    threads,
+    injection: {
+      fault,
+      point: pick(POINTS) as Point,
+      phase: kind,
+      before: Math.floor(random() ** 2 * 20),
+      times: pick([1, 1, 2, 1_000_000]),
+    },
+  };
+}
+
+const all = KINDS.flatMap((kind) => [1, 2, 4].map((threads) => ({ kind, threads })));
+
+describe.each(all)("in phase $kind on $threads threads", ({ kind, threads }) => {
+  test.each(["exit", "throw", "trap"] as const)("a thread that ends by %s costs time only", async (fault) => {
+    for (let times = 0; times < 7; times++) await play(scenarioOf(kind, fault, threads));
+  });
+});
+
+describe.each(KINDS.map((kind) => ({ kind })))("in phase $kind", ({ kind }) => {
+  test("a thread whose heap is full costs time only", async () => {
+    await play(scenarioOf(kind, "heap", 2));
+  });
+
+  test.each(["wait", "spin"] as const)("a thread that is stuck in a %s costs time only", async (fault) => {
+    const { injection, ...scenario } = scenarioOf(kind, fault, 2);
+    await play({ ...scenario, injection: { ...injection, times: 1 } }, 1000);
+  });
+});
