@@ -15,7 +15,7 @@ import { wasm } from "../../workers/webassembly.js";
 export const INJECTOR = import.meta.url;
 const KEY = "normpool faults";
 
-export const FAULTS = ["exit", "throw", "trap", "wait", "spin", "heap"] as const;
+const FAULTS = ["exit", "throw", "trap", "wait", "spin", "heap"] as const;
 export type Fault = (typeof FAULTS)[number];
 
 /** Where in a slice: when it is claimed, before a tile is loaded, before and after its kernel, when half is stored, when all is done. */
