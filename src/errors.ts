@@ -8,7 +8,11 @@ export type ErrorCode =
   | "worker-failed"
   | "aborted"
   | "timed-out"
-  | "pool-closed";
+  | "pool-closed"
+  | "missing-files";
+
+const REMEDY =
+  "normpool must stay outside the bundle, whole in node_modules (esbuild: --external:normpool; others: README, Bundlers)";
 
 /** The family of every error that normpool throws on purpose. `message` reads "operation: expected X but got Y". */
 export abstract class NormpoolError extends Error {
@@ -124,8 +128,7 @@ export class WorkerFailedError extends NormpoolError {
   constructor(operation: string, cause: unknown, lost?: LostSlice, undefinedCells: readonly CellRange[] = []) {
     const where = lost && `, at slice ${lost.slice} of phase ${lost.phase}, attempt ${lost.attempt}`;
     const cells = undefinedCells.length > 0 ? `; undefined in place: cells ${formatRanges(undefinedCells)}` : "";
-    const why = cause instanceof Error ? cause.message : String(cause);
-    super(operation, `a worker thread failed${where ?? ""}: ${why}${cells}`, { cause });
+    super(operation, `a worker thread failed${where ?? ""}: ${reasonOf(cause)}${cells}`, { cause });
     this.lost = lost;
     this.undefinedCells = undefinedCells;
   }
@@ -134,6 +137,14 @@ export class WorkerFailedError extends NormpoolError {
   withUndefined(ranges: readonly CellRange[]): WorkerFailedError {
     return new WorkerFailedError(this.operation, this.cause, this.lost, ranges);
   }
+}
+
+/** Why a thread failed, in words. */
+export function reasonOf(cause: unknown): string {
+  const what = cause instanceof Error ? cause.message : String(cause);
+  // Some bundlers copy the files that modules name, and none that those import.
+  const isMissing = /^(ERR_)?MODULE_NOT_FOUND$/.test(String((cause as { code?: unknown } | null | undefined)?.code));
+  return isMissing ? `${what}: ${REMEDY}` : what;
 }
 
 /** The first of many, so that a message stays short. */
@@ -149,6 +160,15 @@ export class AbortedError extends NormpoolError {
   constructor(operation: string, reason: unknown) {
     super(operation, "aborted by its signal", { cause: reason });
     this.name = "AbortError";
+  }
+}
+
+/** Files of normpool's that its threads read are not there: it was bundled, or installed in part. Thrown when it is imported. */
+export class MissingFilesError extends NormpoolError {
+  readonly code = "missing-files";
+
+  constructor(received: string) {
+    super("normpool", `expected its own files beside its modules but got ${received}: ${REMEDY}`);
   }
 }
 

@@ -15,6 +15,8 @@
  * @module
  */
 
+import "./installed.js";
+
 export type { BackwardOptions, GradientOptions, Gradients } from "./calls/backward.js";
 export type { CallOptions, ForwardOptions, LayerCallOptions, OutputOptions } from "./calls/options.js";
 export {
@@ -25,6 +27,7 @@ export {
   InvalidArgumentError,
   InvalidShapeError,
   type LostSlice,
+  MissingFilesError,
   NormpoolError,
   OutOfMemoryError,
   PoolClosedError,

@@ -23,6 +23,7 @@ test("the package's public names are these and no others", () => {
     "LazyInstanceNorm2d",
     "LazyInstanceNorm3d",
     "LocalResponseNorm",
+    "MissingFilesError",
     "NormPool",
     "NormpoolError",
     "OutOfMemoryError",
