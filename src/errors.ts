@@ -12,7 +12,7 @@ export type ErrorCode =
   | "missing-files";
 
 const REMEDY =
-  "normpool must stay outside the bundle, whole in node_modules (esbuild: --external:normpool; others: README, Bundlers)";
+  "normpool must stay outside the bundle, whole in node_modules (esbuild: --external:normpool; others: https://github.com/normpool/normpool#bundlers)";
 
 /** The family of every error that normpool throws on purpose. `message` reads "operation: expected X but got Y". */
 export abstract class NormpoolError extends Error {
