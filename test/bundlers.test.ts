@@ -3,13 +3,12 @@ import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { type BuildOptions, build } from "esbuild";
 import { afterAll, describe, expect, test } from "vitest";
 import { WorkerFailedError } from "../src/index.js";
+import { ROOT } from "./programs.js";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const REMEDY = "normpool must stay outside the bundle, whole in node_modules (esbuild: --external:normpool;";
 type Outside = Pick<BuildOptions, "external" | "packages">;
 

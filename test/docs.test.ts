@@ -1,16 +1,12 @@
 // The TypeScript of README.md and docs/pytorch.md compiles and runs. A document's snippets are one program, in which later ones see
 // what earlier ones made.
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import * as normpool from "../src/index.js";
+import { ROOT, readDocument, runScript, snippetsOf, TSC } from "./programs.js";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const TSC = join(createRequire(import.meta.url).resolve("typescript/package.json"), "../bin/tsc");
 const DOCUMENTS = ["README.md", "docs/pytorch.md"];
 
 // Inside the package, so that snippets import it by its name.
@@ -26,7 +22,7 @@ beforeAll(async () => {
     JSON.stringify({ extends: "../../tsconfig.json", compilerOptions, include: ["*.ts"] }),
   );
   DOCUMENTS.forEach((document, i) => {
-    writeFileSync(join(programs, `${i}.ts`), programOf(readFileSync(join(ROOT, document), "utf8")));
+    writeFileSync(join(programs, `${i}.ts`), programOf(readDocument(document)));
   });
   // The file that they read.
   const layers = { "encoder.norm1.": new normpool.BatchNorm2d(64), "encoder.norm2.": new normpool.LayerNorm(512) };
@@ -37,17 +33,17 @@ beforeAll(async () => {
 });
 
 test("the snippets compile", () => {
-  expect(run(TSC, "-p", programs)).toBe("");
+  expect(runScript(folder, TSC, "-p", programs)).toBe("");
 });
 
 test.each(DOCUMENTS.map((document, i) => [document, i] as const))("the snippets of %s run", (_, i) => {
-  run(join(programs, `out/${i}.js`));
+  runScript(folder, join(programs, `out/${i}.js`));
 });
 
 /** The document's snippets, each inside the one before; only their imports are outside. */
 function programOf(markdown: string): string {
   const names = new Set(Object.keys(normpool));
-  const snippets = [...markdown.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code = ""]) =>
+  const snippets = snippetsOf(markdown).map((code) =>
     code.replace(/^import \{(.*?)\} from "normpool";[^\n]*$/ms, (_, list: string) => {
       for (const name of list.split(",")) names.add(name.trim());
       return "";
@@ -61,14 +57,4 @@ function programOf(markdown: string): string {
   // Nothing that takes seconds.
   const body = nested.replaceAll("65536", "64");
   return `import { ${[...names].join(", ")} } from "normpool";\nconst embeddings = new Float32Array(64 * 1024);\n${body}`;
-}
-
-/** What a script printed. Throws with what it printed if it fails. */
-function run(script: string, ...args: string[]): string {
-  try {
-    return execFileSync(process.execPath, [script, ...args], { cwd: folder, encoding: "utf8", stdio: "pipe" });
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout: string; stderr: string };
-    return expect.fail(`${stdout}${stderr}`);
-  }
 }

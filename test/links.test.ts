@@ -1,15 +1,12 @@
 // Links of the documents. README.md is read on the registry too, where a path into the repository leads nowhere.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { ROOT, readDocument } from "./programs.js";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const REPOSITORY = "https://github.com/normpool/normpool";
 const FILES = [`${REPOSITORY}/blob/main/`, "https://raw.githubusercontent.com/normpool/normpool/main/"];
 const GUIDES = readdirSync(join(ROOT, "docs")).flatMap((name) => (name.endsWith(".md") ? [`docs/${name}`] : []));
-
-const read = (file: string) => readFileSync(join(ROOT, file), "utf8");
 
 describe("in README.md", () => {
   test.each(linksOf("README.md"))("%s leads somewhere on the registry too", (link) => {
@@ -22,7 +19,7 @@ describe("in README.md", () => {
   });
 
   test("pictures come from where they are served as pictures", () => {
-    const pictures = [...read("README.md").matchAll(/!\[[^\]]*\]\(([^)]*)\)/g)].map(([, link]) => link);
+    const pictures = [...readDocument("README.md").matchAll(/!\[[^\]]*\]\(([^)]*)\)/g)].map(([, link]) => link);
     expect(pictures).toHaveLength(2);
     for (const link of pictures) expect(link).toContain("https://raw.githubusercontent.com/");
   });
@@ -37,7 +34,7 @@ describe.each(GUIDES)("in %s", (document) => {
 });
 
 test("package.json says where the repository, its page and its issues are", () => {
-  const { repository, homepage, bugs } = JSON.parse(read("package.json")) as Record<string, unknown>;
+  const { repository, homepage, bugs } = JSON.parse(readDocument("package.json")) as Record<string, unknown>;
   expect([repository, homepage, bugs]).toEqual([
     { type: "git", url: `git+${REPOSITORY}.git` },
     `${REPOSITORY}#readme`,
@@ -47,7 +44,7 @@ test("package.json says where the repository, its page and its issues are", () =
 
 /** Links and pictures of a document, outside its code. */
 function linksOf(document: string): string[] {
-  const prose = read(document).replace(/^```.*?^```$/gms, "");
+  const prose = readDocument(document).replace(/^```.*?^```$/gms, "");
   return [...new Set([...prose.matchAll(/\]\(([^)\s]*)\)/g)].map(([, link = ""]) => link))];
 }
 
@@ -56,7 +53,7 @@ function expectFile(document: string, target: string): void {
   const [path = "", anchor] = target.split("#");
   expect(existsSync(join(ROOT, path)), `${document} links to ${path}`).toBe(true);
   if (anchor === undefined) return;
-  const headings = [...read(path).matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) =>
+  const headings = [...readDocument(path).matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) =>
     title
       .toLowerCase()
       .replace(/[^\w\- ]/g, "")
