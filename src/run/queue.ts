@@ -1,6 +1,6 @@
 // Who works on what: an earlier call's slices come before a later one's, whose slices fill the threads that would be idle.
 import { progressOf, sliceOf } from "../../workers/control.js";
-import { WorkerFailedError } from "../errors.js";
+import { reasonOf, WorkerFailedError } from "../errors.js";
 import { every, nextTick, nextTurn, stop } from "./clock.js";
 import { Seats } from "./seats.js";
 import type { TaskEnd, Threads } from "./threads.js";
@@ -230,7 +230,6 @@ let warned = false;
 function warnOnce(cause: unknown): void {
   if (warned) return;
   warned = true;
-  const why = cause instanceof Error ? cause.message : String(cause);
-  const message = `normpool: no worker thread can be had (${why}): calls are computed on the calling thread, slice by slice`;
+  const message = `normpool: no worker thread can be had (${reasonOf(cause)}): calls are computed on the calling thread, slice by slice`;
   process.emitWarning(message, { code: "NORMPOOL_NO_WORKERS" });
 }
