@@ -59,7 +59,7 @@ export class Doublers {
   run(doubling: Doubling): Promise<void> {
     const job: Job = {
       operation: "y = 2x",
-      ticket: this.#queue.ticket(),
+      ticket: this.#queue.ticket("y = 2x"),
       phase: "double",
       slices: sliceCount(doubling.slices),
       overwrites: false,

@@ -9,6 +9,7 @@ export type ErrorCode =
   | "aborted"
   | "timed-out"
   | "pool-closed"
+  | "queue-full"
   | "missing-files";
 
 const REMEDY =
@@ -160,6 +161,18 @@ export class AbortedError extends NormpoolError {
   constructor(operation: string, reason: unknown) {
     super(operation, "aborted by its signal", { cause: reason });
     this.name = "AbortError";
+  }
+}
+
+/** The pool has as many calls at once as its `maxQueue` allows. */
+export class QueueFullError extends NormpoolError {
+  readonly code = "queue-full";
+  /** The limit. */
+  readonly maxQueue: number;
+
+  constructor(operation: string, maxQueue: number) {
+    super(operation, `expected at most ${maxQueue} calls at once (maxQueue) but got another`);
+    this.maxQueue = maxQueue;
   }
 }
 

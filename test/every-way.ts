@@ -40,6 +40,10 @@ class JobsHere implements Jobs {
 
   ticket = () => 0;
 
+  leave = () => {};
+
+  readonly stats = { running: 0, waiting: 0, threadsLost: 0, slicesLost: 0, waited: 0 };
+
   async run(job: Job): Promise<void> {
     const task = job.taskFor(makeControl(1, job.slices), 0) as PhaseTask;
     for (const slice of this.#order(job.slices)) runSlice(this.#kernels, task, slice);

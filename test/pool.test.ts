@@ -181,8 +181,8 @@ describe("a call on the workers", () => {
     const address = arena.take("test", 4 * 1024 * 1000);
     const rows = { rows: 1000, width: 1024, perSlice: 1, x: address, y: address };
     const [bad, good] = await Promise.allSettled([
-      queue.run(phaseJob(queue.ticket(), { ...rows, x: 2 ** 31 }), {}),
-      queue.run(phaseJob(queue.ticket(), rows), {}),
+      queue.run(phaseJob(queue.ticket("test"), { ...rows, x: 2 ** 31 }), {}),
+      queue.run(phaseJob(queue.ticket("test"), rows), {}),
     ]);
     expect(bad.status === "rejected" && bad.reason).toBeInstanceOf(WorkerFailedError);
     expect(good.status).toBe("fulfilled");

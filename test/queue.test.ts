@@ -114,7 +114,7 @@ function setUp(threads: number, options: QueueOptions & Partial<Job> = {}) {
   const errors: unknown[] = [];
   /** Slices that the calling thread computed. */
   const here: number[] = [];
-  const jobOf = (call: string, slices: number, ticket = queue.ticket()): Job => ({
+  const jobOf = (call: string, slices: number, ticket = queue.ticket("test")): Job => ({
     operation: call,
     ticket,
     phase: "apply",
@@ -171,7 +171,7 @@ describe("the queue", () => {
 
   test("asks a later call's tasks to leave after their slice when an earlier one's next phase is there", async () => {
     const { crew, queue, ended, run } = setUp(2);
-    const first = queue.ticket();
+    const first = queue.ticket("test");
     void run("a moments", 2, {}, first);
     void run("b", 10);
     expect(await crew.step(0)).toBe(true);
@@ -196,7 +196,7 @@ describe("the queue", () => {
 
   test("gives an earlier call's next phase the threads before a later call gets them", async () => {
     const { crew, queue, run } = setUp(1);
-    const first = queue.ticket();
+    const first = queue.ticket("test");
     const both = run("a moments", 1, {}, first).then(() => run("a apply", 1, {}, first));
     void run("b", 1);
     await crew.finish("a moments");

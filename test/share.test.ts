@@ -22,7 +22,7 @@ function setUp(threads: number) {
   const kernels = instantiate(kernelModule(), arena.memory, 0);
   const queue = new Queue(threadsOf(threads, arena));
   const share = (from = x) => {
-    return queue.share(phaseJob(queue.ticket(), { rows: ROWS, width: WIDTH, perSlice: 16, x: from, y }, kernels));
+    return queue.share(phaseJob(queue.ticket("test"), { rows: ROWS, width: WIDTH, perSlice: 16, x: from, y }, kernels));
   };
   return { queue, input, output, share };
 }

@@ -1,7 +1,7 @@
 // Who works on what: an earlier call's slices come before a later one's, whose slices fill the threads that would be idle.
 import { progressOf, sliceOf } from "../../workers/control.js";
-import { reasonOf, WorkerFailedError } from "../errors.js";
-import { every, nextTick, nextTurn, stop } from "./clock.js";
+import { QueueFullError, reasonOf, WorkerFailedError } from "../errors.js";
+import { every, nextTick, nextTurn, now, stop } from "./clock.js";
 import { Seats } from "./seats.js";
 import type { TaskEnd, Threads } from "./threads.js";
 import { type Job, type JobOptions, Work } from "./work.js";
@@ -22,6 +22,21 @@ export interface QueueOptions {
   readonly fallback?: boolean | undefined;
   /** Milliseconds after which a thread that has not finished its slice is ended. Default 60,000. */
   readonly sliceTimeout?: number | undefined;
+  /** Calls at once, at most. Default: any number. */
+  readonly maxQueue?: number | undefined;
+}
+
+/** What a queue has counted. */
+export interface QueueStats {
+  /** Calls that have a thread, and those that wait for one. */
+  readonly running: number;
+  readonly waiting: number;
+  /** Threads that ended before they were to. */
+  readonly threadsLost: number;
+  /** Slices that were lost, and done again. */
+  readonly slicesLost: number;
+  /** Milliseconds that calls waited for their first thread, in all. */
+  readonly waited: number;
 }
 
 /** A task that was posted and has not ended. */
@@ -37,26 +52,52 @@ export class Queue {
   readonly #seats: Seats;
   readonly #fallback: boolean;
   readonly #sliceTimeout: number;
+  readonly #maxQueue: number;
   /** In the order of their calls. Those that have ended are taken out. */
   readonly #works: Work[] = [];
   readonly #posted = new Map<number, Posted>();
   #tickets = 0;
+  /** Calls that have a ticket. */
+  #calls = 0;
+  #threadsLost = 0;
+  #slicesLost = 0;
+  #waited = 0;
   #filling = false;
   #computing = false;
   #watch: NodeJS.Timeout | undefined;
   /** Told when no task is running. */
   #idle: (() => void) | undefined;
 
-  constructor(threads: Crew, { fallback = true, sliceTimeout = SLICE_TIMEOUT }: QueueOptions = {}) {
+  constructor(threads: Crew, options: QueueOptions = {}) {
+    const { fallback = true, sliceTimeout = SLICE_TIMEOUT, maxQueue = Number.POSITIVE_INFINITY } = options;
     this.#threads = threads;
     this.#seats = new Seats(threads.count);
     this.#fallback = fallback;
     this.#sliceTimeout = sliceTimeout;
+    this.#maxQueue = maxQueue;
   }
 
-  /** A call's place among the others: before all that come after it. */
-  ticket(): number {
+  /** A call's place among the others: before all that come after it. Until `leave`. @throws QueueFullError */
+  ticket(operation: string): number {
+    if (this.#calls >= this.#maxQueue) throw new QueueFullError(operation, this.#maxQueue);
+    this.#calls++;
     return this.#tickets++;
+  }
+
+  /** A call with a ticket has ended. */
+  leave(): void {
+    this.#calls--;
+  }
+
+  get stats(): QueueStats {
+    const running = this.#works.reduce((sum, work) => sum + (work.running > 0 ? 1 : 0), 0);
+    return {
+      running,
+      waiting: this.#calls - running,
+      threadsLost: this.#threadsLost,
+      slicesLost: this.#slicesLost,
+      waited: this.#waited,
+    };
   }
 
   /**
@@ -137,6 +178,10 @@ export class Queue {
 
   #post(work: Work, seat: number): void {
     work.running++;
+    if (!work.started) {
+      work.started = true;
+      this.#waited += now() - work.since;
+    }
     this.#posted.set(seat, { work, seen: "", ticks: 0 });
     this.#watch ??= every(() => this.#tick(), this.#sliceTimeout / TICKS).unref();
     void this.#threads.post(seat, work.job.taskFor(work.control, seat)).then((end) => this.#ended(work, seat, end));
@@ -145,7 +190,8 @@ export class Queue {
   #ended(work: Work, seat: number, end: TaskEnd): void {
     this.#posted.delete(seat);
     // Before the seat is free: what the lost one left in its stage is needed.
-    if (end.kind !== "done") work.lose(seat, end.error, end.kind === "threw" || end.ready);
+    if (end.kind !== "done" && work.lose(seat, end.error, end.kind === "threw" || end.ready)) this.#slicesLost++;
+    if (end.kind === "died") this.#threadsLost++;
     if (end.kind === "died" && !end.ready) this.#seats.failed(seat, end.error);
     else this.#seats.free(seat);
     work.taskEnded();

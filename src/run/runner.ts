@@ -15,6 +15,8 @@ import { phasesOf } from "../plan/plan.js";
 import { type Slices, sliceCount, slicesOf } from "../plan/slices.js";
 import { isMerged, roundsOf, type Stripe } from "../plan/stripes.js";
 import type { Watchers } from "./call.js";
+import { now } from "./clock.js";
+import { isWatched, type PhaseEvent, tell } from "./events.js";
 import type { Executor } from "./executor.js";
 import type { Placement } from "./placement.js";
 import type { Job } from "./work.js";
@@ -38,7 +40,7 @@ export class Runner {
   readonly #executor: Executor;
   readonly #options: RunnerOptions;
   readonly #placement: Placement;
-  readonly #ticket: number;
+  readonly #ticket: number | undefined;
   readonly #stages: Stages;
   #before = 0;
   #total = 0;
@@ -49,11 +51,17 @@ export class Runner {
     this.#executor = executor;
     this.#options = options;
     this.#placement = executor.placer(cells, phases, watched);
-    this.#ticket = executor.jobs.ticket();
+    const queued = this.#placement !== "calling thread";
+    this.#ticket = queued ? executor.jobs.ticket(operation) : undefined;
     const bytes = phases.map((phase) =>
       staged || logged ? stagedBytesOf(phase, dtype, backward, logged) : stageBytesOf(phase, dtype, backward),
     );
-    this.#stages = executor.stages.hold(operation, Math.max(0, ...bytes));
+    try {
+      this.#stages = executor.stages.hold(operation, Math.max(0, ...bytes));
+    } catch (error) {
+      if (queued) executor.jobs.leave();
+      throw error;
+    }
   }
 
   /** Counts the slices of all phases, for progress reports. */
@@ -71,16 +79,30 @@ export class Runner {
     if (this.#placement === "calling thread") {
       const { kernels, threads } = this.#executor;
       const { address, bytes } = this.#stages;
-      runUnits(kernels, phase, operands, from, to, address + threads * bytes);
-      return undefined;
+      const compute = () => runUnits(kernels, phase, operands, from, to, address + threads * bytes);
+      return isWatched() ? this.#told(phase, 1, compute) : (compute() as undefined);
     }
     const job = this.#jobOf(phase, operands, this.#slicesOf(phase, from, to));
-    return this.#placement === "shared" ? this.#executor.jobs.share(job) : this.#onWorkers(job, phase);
+    const compute = () => (this.#placement === "shared" ? this.#executor.jobs.share(job) : this.#onWorkers(job, phase));
+    return isWatched() ? this.#told(phase, job.slices, compute) : compute();
+  }
+
+  async #told({ kind }: Phase, slices: number, compute: () => Promise<void> | void): Promise<void> {
+    const event: PhaseEvent = { operation: this.#options.operation, phase: kind, slices };
+    const since = now();
+    tell("phase:start", event);
+    try {
+      await compute();
+    } finally {
+      event.took = now() - since;
+      tell("phase:end", event);
+    }
   }
 
   /** Gives back what the call's phases needed. */
   end(): void {
     this.#executor.stages.release(this.#stages);
+    if (this.#ticket !== undefined) this.#executor.jobs.leave();
   }
 
   #jobOf(phase: Phase, operands: Operands, slices: Slices): Job {
@@ -99,7 +121,7 @@ export class Runner {
     });
     return {
       operation,
-      ticket: this.#ticket,
+      ticket: this.#ticket as number,
       phase: phase.kind,
       slices: sliceCount(slices),
       overwrites: y !== null && (isSame(x, y) || isSame(g, y)),

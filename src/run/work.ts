@@ -12,7 +12,7 @@ import {
 } from "../../workers/control.js";
 import { type CellRange, WorkerFailedError } from "../errors.js";
 import { abortion, onAbort } from "./abort.js";
-import { every, stop } from "./clock.js";
+import { every, now, stop } from "./clock.js";
 
 /** How often the control block is read for a progress report, in milliseconds. */
 const PROGRESS_INTERVAL = 50;
@@ -51,6 +51,10 @@ export class Work {
   /** Threads that work on it at most. */
   readonly most: number;
   readonly control: Control;
+  /** When it came. */
+  readonly since = now();
+  /** Whether a thread was given to it. */
+  started = false;
   /** Tasks that were posted and have not ended. */
   running = 0;
   /** How often slices were lost so far. */
@@ -145,25 +149,31 @@ export class Work {
 
   /**
    * Who had `seat` is lost, or has thrown: so is the slice that was claimed there, if any, until somebody does it again.
+   * Returns whether there was one.
    * @param counts whether it is a task's failure, if it had no slice: that of a thread that could not start is the seat's.
    */
-  lose(seat: number, cause: unknown, counts: boolean): void {
+  lose(seat: number, cause: unknown, counts: boolean): boolean {
     const slice = sliceOf(this.control, seat);
     const { operation, phase, overwrites, recover } = this.job;
     if (slice === undefined) {
-      if (counts && ++this.#emptyHanded > ATTEMPTS * (this.most + 1))
-        this.fail(new WorkerFailedError(operation, cause));
-      return;
+      if (counts) this.#emptyHanded++;
+      if (this.#emptyHanded > ATTEMPTS * (this.most + 1)) this.fail(new WorkerFailedError(operation, cause));
+      return false;
     }
     leave(this.control, seat);
-    if (isDone(this.control, slice)) return;
+    if (isDone(this.control, slice)) return false;
     const attempt = (this.#losses.get(slice) ?? 0) + 1;
     this.#losses.set(slice, attempt);
     this.#lost.add(slice);
-    recover?.call(this.job, this.control, seat, slice);
+    const lost = { phase, slice, attempt };
     const spoilt = overwrites && recover === undefined && this.#isBegun(slice);
-    if (attempt < ATTEMPTS && !spoilt) return;
-    this.fail(new WorkerFailedError(operation, cause, { phase, slice, attempt }));
+    if (attempt >= ATTEMPTS || spoilt) this.fail(new WorkerFailedError(operation, cause, lost));
+    try {
+      recover?.call(this.job, this.control, seat, slice);
+    } catch (error) {
+      this.fail(new WorkerFailedError(operation, error, lost));
+    }
+    return true;
   }
 
   /**
