@@ -18,7 +18,7 @@ import { Arena } from "./memory/arena.js";
 import type { Moments, SetMoments } from "./merge/moments.js";
 import type { GradientSums } from "./merge/sums.js";
 import { Executor } from "./run/executor.js";
-import { drive } from "./run/steps.js";
+import { drive, isPromise } from "./run/steps.js";
 import { MAX_THREADS } from "./run/threads.js";
 import {
   checkDtype,
@@ -221,7 +221,7 @@ export class NormPool implements AsyncDisposable {
   }
 
   #promise<T>(call: T | Promise<T>): Promise<T> {
-    return call instanceof Promise ? this.#follow(call) : Promise.resolve(call);
+    return isPromise(call) ? this.#follow(call) : Promise.resolve(call);
   }
 
   async #follow<T>(call: Promise<T>): Promise<T> {

@@ -5,6 +5,7 @@
 // `subarray` too, keeps that object alive. So when the object is gone nothing can see the region, and it is free.
 import { SCRATCH_BYTES, SCRATCH_SLOTS } from "../../workers/scratch.js";
 import { type WasmMemory, wasm } from "../../workers/webassembly.js";
+import { setImmediate } from "../clock.js";
 import { OutOfMemoryError } from "../errors.js";
 import { collectGarbage } from "./collect.js";
 import { Regions, roundUp } from "./regions.js";

@@ -1,5 +1,5 @@
+import { clearTimeout, setTimeout } from "../clock.js";
 import { AbortedError, TimedOutError } from "../errors.js";
-import { after, stop } from "./clock.js";
 
 /** Who is to be told when a signal fires. One listener a signal, however many calls share it: Node warns of more than ten. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
@@ -38,10 +38,13 @@ export function withTimeout(
 ): { readonly signal: AbortSignal; end(): void } {
   const controller = new AbortController();
   // Timers take no more than 31 bits.
-  const timer = after(() => controller.abort(new TimedOutError(operation, timeout)), Math.min(timeout, 2 ** 31 - 1));
+  const timer = setTimeout(
+    () => controller.abort(new TimedOutError(operation, timeout)),
+    Math.min(timeout, 2 ** 31 - 1),
+  );
   const forget = onAbort(signal, () => controller.abort(signal?.reason));
   const end = () => {
-    stop(timer);
+    clearTimeout(timer);
     forget();
   };
   return { signal: controller.signal, end };

@@ -1,6 +1,7 @@
 // What the calls of a pool share: its memory, its threads, who computes what, and the event loop's turns.
 import { instantiate, type Kernels, kernelModule } from "../../workers/kernels.js";
 import type { WorkerData } from "../../workers/task.js";
+import { nextTurn } from "../clock.js";
 import type { Arena } from "../memory/arena.js";
 import { StageMemory } from "../memory/stages.js";
 import { CELL_BYTES } from "../plan/cells.js";
@@ -10,7 +11,6 @@ import { STRIPE_BYTES } from "../plan/stripes.js";
 import { DTYPES, type Dtype } from "../tensor/dtype.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
-import { nextTurn } from "./clock.js";
 import { byCells, type Placer } from "./placement.js";
 import { Queue, type QueueOptions } from "./queue.js";
 import { Threads } from "./threads.js";

@@ -1,7 +1,7 @@
 // Who works on what: an earlier call's slices come before a later one's, whose slices fill the threads that would be idle.
 import { progressOf, sliceOf } from "../../workers/control.js";
+import { clearInterval, nextTick, nextTurn, now, setInterval } from "../clock.js";
 import { QueueFullError, reasonOf, WorkerFailedError } from "../errors.js";
-import { every, nextTick, nextTurn, now, stop } from "./clock.js";
 import { Seats } from "./seats.js";
 import type { TaskEnd, Threads } from "./threads.js";
 import { type Job, type JobOptions, Work } from "./work.js";
@@ -136,7 +136,7 @@ export class Queue {
         this.#idle = resolve;
       });
     }
-    stop(this.#watch);
+    clearInterval(this.#watch);
     await this.#threads.close();
   }
 
@@ -183,7 +183,7 @@ export class Queue {
       this.#waited += now() - work.since;
     }
     this.#posted.set(seat, { work, seen: "", ticks: 0 });
-    this.#watch ??= every(() => this.#tick(), this.#sliceTimeout / TICKS).unref();
+    this.#watch ??= setInterval(() => this.#tick(), this.#sliceTimeout / TICKS).unref();
     void this.#threads.post(seat, work.job.taskFor(work.control, seat)).then((end) => this.#ended(work, seat, end));
   }
 
@@ -250,7 +250,7 @@ export class Queue {
   /** Ends threads that are stuck: their slices are lost, and done by others. */
   #tick(): void {
     if (this.#posted.size === 0) {
-      stop(this.#watch);
+      clearInterval(this.#watch);
       this.#watch = undefined;
       return;
     }

@@ -1,7 +1,8 @@
 // The one way in which a call runs: its tensors are opened and kept, its plan is run, its results taken, and all is given back.
+
+import { nextTurn } from "../clock.js";
 import { withTimeout } from "./abort.js";
 import type { Call } from "./call.js";
-import { nextTurn } from "./clock.js";
 import type { Executor } from "./executor.js";
 import { runPlan } from "./run-plan.js";
 import { Scope } from "./scope.js";

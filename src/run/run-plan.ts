@@ -2,6 +2,7 @@
 import { driverOf } from "../../workers/drivers/drivers.js";
 import { isSame } from "../../workers/staging.js";
 import { isContiguous } from "../../workers/tiles/window.js";
+import { nextTurn } from "../clock.js";
 import type { Workspace } from "../memory/workspace.js";
 import { samplesPerBlock } from "../plan/backward.js";
 import { cellsPerSet, setCount } from "../plan/geometry.js";
@@ -14,7 +15,6 @@ import type { Spec } from "../storage/spec.js";
 import { throwIfAborted } from "./abort.js";
 import { between, mergeSegmentsOf } from "./between.js";
 import type { Call } from "./call.js";
-import { nextTurn } from "./clock.js";
 import type { Executor } from "./executor.js";
 import { Runner } from "./runner.js";
 import type { Steps } from "./steps.js";

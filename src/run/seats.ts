@@ -1,5 +1,5 @@
 // The seats of a pool: each has a thread, or can have one. Where one cannot be had (too many threads, no memory, a preload that ends it) the seat rests.
-import { now } from "./clock.js";
+import { now } from "../clock.js";
 
 /** A thread that ends so often in a row before it is ready will do so again. */
 const STARTS = 2;

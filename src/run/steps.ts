@@ -8,18 +8,31 @@ export type Steps<T> = Generator<unknown, T, void>;
 export function drive<T>(steps: Steps<T>): T | Promise<T> {
   for (let step = steps.next(); ; step = steps.next()) {
     if (step.done === true) return step.value;
-    if (step.value instanceof Promise) return wait(steps, step.value);
+    if (isPromise(step.value)) return wait(steps, step.value);
   }
 }
 
+/** By what it has: where the global Promise has been replaced (zone.js does it), those of async functions are not instances of it. */
+export function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof Reflect.get(value, "then") === "function";
+}
+
 /** Goes on when what the steps wait for has settled; what it was rejected with is thrown where they wait. */
-async function wait<T>(steps: Steps<T>, pending: Promise<unknown>): Promise<T> {
+async function wait<T>(steps: Steps<T>, pending: PromiseLike<unknown>): Promise<T> {
   for (let waited: unknown = pending; ; ) {
-    const step = await Promise.resolve(waited).then(
-      () => steps.next(),
-      (error: unknown) => steps.throw(error),
-    );
+    const failure = await failureOf(waited);
+    const step = failure === undefined ? steps.next() : steps.throw(failure.error);
     if (step.done === true) return step.value;
     waited = step.value;
+  }
+}
+
+/** What a promise was rejected with; undefined where it was not. */
+async function failureOf(waited: unknown): Promise<{ readonly error: unknown } | undefined> {
+  try {
+    await waited;
+    return undefined;
+  } catch (error) {
+    return { error };
   }
 }

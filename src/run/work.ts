@@ -10,9 +10,9 @@ import {
   STAGE_OF,
   sliceOf,
 } from "../../workers/control.js";
+import { clearInterval, now, setInterval } from "../clock.js";
 import { type CellRange, WorkerFailedError } from "../errors.js";
 import { abortion, onAbort } from "./abort.js";
-import { every, now, stop } from "./clock.js";
 
 /** How often the control block is read for a progress report, in milliseconds. */
 const PROGRESS_INTERVAL = 50;
@@ -189,7 +189,7 @@ export class Work {
         this.fail(error);
       }
     };
-    const timer = onDone && every(report, PROGRESS_INTERVAL);
+    const timer = onDone && setInterval(report, PROGRESS_INTERVAL);
     const abort = () => {
       if (signal?.aborted) this.fail(abortion(operation, signal));
     };
@@ -205,7 +205,7 @@ export class Work {
       report();
       if (this.#failure !== undefined) throw this.#withRanges(this.#failure.error);
     } finally {
-      stop(timer);
+      clearInterval(timer);
       forget();
     }
   }
