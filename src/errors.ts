@@ -1,3 +1,5 @@
+import { types } from "node:util";
+
 /** What went wrong, as a constant that programs can switch on. */
 export type ErrorCode =
   | "invalid-shape"
@@ -62,7 +64,7 @@ export class UnsupportedDtypeError extends NormpoolError {
 
   constructor(operation: string, expected: string, dtype: unknown) {
     super(operation, `expected dtype ${expected} but got ${describe(dtype)}`);
-    this.dtype = String(dtype);
+    this.dtype = typeof dtype === "string" ? dtype : describe(dtype);
   }
 }
 
@@ -207,11 +209,40 @@ export class PoolClosedError extends NormpoolError {
   }
 }
 
-/** A value in a message's words: short, and never a whole array's contents or a function's source. */
+/** Characters of a text, and elements of an array, that a message quotes. */
+const QUOTED = { characters: 80, elements: 8 } as const;
+
+/** A value in a message's words: short, and never a whole array's contents or a function's source. Never throws. */
 export function describe(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
-  if (typeof value === "function") return value.name === "" ? "a function" : `the function ${value.name}`;
-  if (Array.isArray(value)) return `[${value.slice(0, 8).map(String).join(", ")}${value.length > 8 ? ", ..." : ""}]`;
-  if (typeof value === "object" && value !== null) return value.constructor?.name ?? "an object";
-  return String(value);
+  try {
+    return inWords(value, 1);
+  } catch {
+    return "what throws when it is looked at";
+  }
+}
+
+/** @param depth of arrays whose elements are quoted. */
+function inWords(value: unknown, depth: number): string {
+  if (typeof value === "string") return JSON.stringify(shortened(value));
+  if (typeof value === "bigint") return value === BigInt.asIntN(64, value) ? `${value}n` : "a bigint";
+  if (types.isProxy(value)) return "a Proxy";
+  if (typeof value === "function") return named(value, "a function", "the function ");
+  if (Array.isArray(value)) return depth > 0 ? listed(value, depth - 1) : "an array";
+  if (typeof value === "object" && value !== null) return named(value.constructor, "an object");
+  return shortened(String(value));
+}
+
+function listed(array: readonly unknown[], depth: number): string {
+  const words = [];
+  for (let i = 0; i < array.length && i < QUOTED.elements; i++) words.push(inWords(array[i], depth));
+  return `[${words.join(", ")}${array.length > QUOTED.elements ? ", ..." : ""}]`;
+}
+
+function named(value: unknown, nameless: string, before = ""): string {
+  const name: unknown = typeof value === "function" ? value.name : undefined;
+  return typeof name === "string" && name !== "" ? before + shortened(name) : nameless;
+}
+
+function shortened(text: string): string {
+  return text.length > QUOTED.characters ? `${text.slice(0, QUOTED.characters)}...` : text;
 }
