@@ -31,8 +31,8 @@ export function runAtOnce(
   const step = steps[0];
   if (steps.length !== 1 || step?.kind !== "phase") return null;
   const { phase } = step;
-  const from = addressOf(x, executor);
-  const to = addressOf(y, executor);
+  const from = addressOf(operation, x, executor);
+  const to = addressOf(operation, y, executor);
   if (from === NONE || to === NONE) return null;
   const workspace = new Workspace(executor.arena, operation);
   try {
@@ -62,8 +62,8 @@ export function runAtOnce(
 }
 
 /** The address of a tensor in the executor's arena; NONE where it is elsewhere. Nothing else runs meanwhile: it needs no pin. */
-function addressOf(tensor: Tensor, { arena }: Executor): number {
-  const spec = specFor(tensor, arena);
+function addressOf(operation: string, tensor: Tensor, { arena }: Executor): number {
+  const spec = specFor(operation, tensor, arena);
   return spec.kind === "arena" ? spec.address : NONE;
 }
 

@@ -8,19 +8,21 @@ import type { Executor } from "./executor.js";
 export class Scope {
   readonly workspace: Workspace;
   readonly #executor: Executor;
+  readonly #operation: string;
   readonly #pinned: Tensor[] = [];
   readonly #opened: Spec[] = [];
 
   constructor(executor: Executor, operation: string) {
     this.#executor = executor;
+    this.#operation = operation;
     this.workspace = new Workspace(executor.arena, operation);
   }
 
   /** Keeps a tensor's cells, and makes them ready. Returns where they are. Throws what its driver throws. */
   open(tensor: Tensor): Spec {
+    const spec = specFor(this.#operation, tensor, this.#executor.arena);
     pin(tensor);
     this.#pinned.push(tensor);
-    const spec = specFor(tensor, this.#executor.arena);
     const { open } = driverOf(spec);
     if (open === undefined) return spec;
     const opened = open(spec);

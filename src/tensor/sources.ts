@@ -3,6 +3,7 @@ import { InvalidShapeError } from "../errors.js";
 import type { Dtype, TypedArrays } from "./dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "./shape.js";
 import type { Holding } from "./tensor.js";
+import { bufferOf, byteOffsetOf, lengthOf } from "./typed-arrays.js";
 
 /** Cells with a shape of their own: a state dict's tensor. */
 interface Shaped {
@@ -18,14 +19,15 @@ export function isShaped(value: unknown): value is Shaped {
 
 /** Memory that is the caller's. */
 export function holdingOf(data: TypedArrays[Dtype]): Holding {
-  const { buffer, byteOffset } = data;
+  const [buffer, byteOffset] = [bufferOf(data) as SharedArrayBuffer, byteOffsetOf(data)];
   return { spec: { kind: "shared", buffer, byteOffset }, arena: null, data, release: () => {} };
 }
 
 /** The shape, or one of one dimension, if it has as many cells as the array. Throws InvalidShapeError. */
-export function checkElements(operation: string, array: { readonly length: number }, shape: Shape | undefined): Shape {
-  const checked = checkShape(operation, shape ?? [array.length]);
-  if (cellsOf(checked) === array.length) return checked;
-  const message = `expected ${cellsOf(checked)} elements for shape ${formatShape(checked)} but got ${array.length}`;
+export function checkElements(operation: string, array: ArrayBufferView, shape: Shape | undefined): Shape {
+  const checked = checkShape(operation, shape ?? [lengthOf(array)]);
+  const length = lengthOf(array);
+  if (cellsOf(checked) === length) return checked;
+  const message = `expected ${cellsOf(checked)} elements for shape ${formatShape(checked)} but got ${length}`;
   throw new InvalidShapeError(operation, message, checked);
 }

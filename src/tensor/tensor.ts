@@ -3,6 +3,7 @@ import { CELL_BYTES } from "../plan/cells.js";
 import type { Spec } from "../storage/spec.js";
 import type { Dtype, TypedArrays } from "./dtype.js";
 import { cellsOf, type Shape } from "./shape.js";
+import { bufferOf, byteOffsetOf } from "./typed-arrays.js";
 
 /** What holds a tensor's cells. */
 export interface Holding {
@@ -24,7 +25,8 @@ interface Life {
   disposed: boolean;
 }
 
-const lives = new WeakMap<Tensor, Life>();
+/** Undefined of what is no tensor: a Proxy of one, an object that inherits from one. */
+let lifeOf: (value: unknown) => Life | undefined;
 
 /**
  * Cells of one dtype in shared memory: dtype + shape + where they are. Made by `pool.tensor`, `pool.from` and `pool.forward` in the pool's own
@@ -33,20 +35,30 @@ const lives = new WeakMap<Tensor, Life>();
  * The pool's memory is given back by `dispose()` (or `using`), or some time after neither the tensor nor any view of it
  * (`data`, or a `subarray` of it) can be reached. A view that was posted to another thread does not count: keep the tensor, or
  * a view, for as long as the other thread uses it.
+ *
+ * A tensor is frozen: for other sizes make another one.
  */
 export class Tensor<D extends Dtype = Dtype> implements Disposable {
   /** Type of the cells. */
   readonly dtype: D;
   /** Sizes of the dimensions, outermost first; cells lie in row-major order. */
   readonly shape: Shape;
+  /** The holding's, until the tensor is disposed of: loops over cells ask for it at each. */
   #data: TypedArrays[D] | undefined;
+  readonly #life: Life;
+
+  static {
+    lifeOf = (value) => (typeof value === "object" && value !== null && #life in value ? value.#life : undefined);
+  }
 
   /** @internal Use `pool.tensor`, `pool.from` or `pool.wrap`. */
   constructor(holding: Holding, dtype: D, shape: Shape) {
     this.dtype = dtype;
     this.shape = shape;
     this.#data = holding.data as TypedArrays[D];
-    lives.set(this, { holding, pins: 0, disposed: false });
+    this.#life = { holding, pins: 0, disposed: false };
+    // Calls work on as many bytes as these fields say.
+    Object.freeze(this);
   }
 
   /** Number of cells. */
@@ -60,6 +72,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * @throws InvalidArgumentError if the tensor is disposed.
    */
   get data(): TypedArrays[D] {
+    if (!(#data in this)) throw notATensor("tensor.data", this);
     if (this.#data === undefined)
       throw new InvalidArgumentError("tensor.data", "tensor", "a live tensor", "a disposed one");
     return this.#data;
@@ -71,8 +84,9 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * @throws InvalidArgumentError if the tensor is disposed.
    */
   toBytes(): Uint8Array<ArrayBuffer> {
-    const { buffer, byteOffset, byteLength } = this.data;
-    return new Uint8Array(buffer, byteOffset, byteLength).slice() as Uint8Array<ArrayBuffer>;
+    const { data } = this;
+    const bytes = this.size * CELL_BYTES[this.dtype];
+    return new Uint8Array(new Uint8Array(bufferOf(data), byteOffsetOf(data), bytes));
   }
 
   /**
@@ -81,6 +95,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    */
   dispose(): void {
     const life = lifeOf(this);
+    if (life === undefined) throw notATensor("tensor.dispose", this);
     if (life.disposed) return;
     life.disposed = true;
     this.#data = undefined;
@@ -95,15 +110,20 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
 
 /** The value if it is a tensor that is alive, wherever its cells are. Throws InvalidArgumentError. */
 export function checkTensor(operation: string, argument: string, value: unknown): Tensor {
-  if (!(value instanceof Tensor)) throw new InvalidArgumentError(operation, argument, "a tensor", describe(value));
-  if (lifeOf(value).disposed) throw new InvalidArgumentError(operation, argument, "a live tensor", "a disposed one");
-  return value;
+  const life = lifeOf(value);
+  if (life === undefined) throw new InvalidArgumentError(operation, argument, "a tensor", describe(value));
+  checkAlive(operation, argument, life);
+  return value as Tensor;
+}
+
+function checkAlive(operation: string, argument: string, { disposed }: Life): void {
+  if (disposed) throw new InvalidArgumentError(operation, argument, "a live tensor", "a disposed one");
 }
 
 /** Throws InvalidArgumentError where `out` has some bytes of `tensor`, but not all in the same places: cells would be read too late. */
 export function checkApart(operation: string, argument: string, out: Tensor, tensor: Tensor): void {
   // Regions of arenas are one tensor's each.
-  if (lifeOf(out).holding.arena !== null && lifeOf(tensor).holding.arena !== null) return;
+  if (heldBy(out).arena !== null && heldBy(tensor).arena !== null) return;
   const a = stretchOf(out);
   const b = stretchOf(tensor);
   if (a.buffer !== b.buffer || a.end <= b.start || b.end <= a.start) return;
@@ -111,9 +131,13 @@ export function checkApart(operation: string, argument: string, out: Tensor, ten
   throw new InvalidArgumentError(operation, argument, "exactly an input's memory, or none of it", "an overlap");
 }
 
-/** Where the cells are for a call in `arena`: another pool's address is no address there, but its shared memory is. */
-export function specFor(tensor: Tensor, arena: object): Spec {
-  const { spec, arena: own } = lifeOf(tensor).holding;
+/**
+ * Where the cells are for a call in `arena`: another pool's address is no address there, but its shared memory is.
+ * @throws InvalidArgumentError if the tensor was disposed of since it was checked, by an option's getter or a callback.
+ */
+export function specFor(operation: string, tensor: Tensor, arena: object): Spec {
+  checkAlive(operation, "tensor", lifeOf(tensor) as Life);
+  const { spec, arena: own } = heldBy(tensor);
   if (own === null || own === arena) return spec;
   const { buffer, start } = stretchOf(tensor);
   return { kind: "shared", buffer, byteOffset: start };
@@ -121,21 +145,26 @@ export function specFor(tensor: Tensor, arena: object): Spec {
 
 /** Keeps the cells for a call, whatever the caller does with the tensor meanwhile. */
 export function pin(tensor: Tensor): void {
-  lifeOf(tensor).pins++;
+  (lifeOf(tensor) as Life).pins++;
 }
 
 export function unpin(tensor: Tensor): void {
-  const life = lifeOf(tensor);
+  const life = lifeOf(tensor) as Life;
   life.pins--;
   if (life.pins === 0 && life.disposed) life.holding.release();
 }
 
 /** The bytes of a buffer that cells are. */
 function stretchOf(tensor: Tensor) {
-  const { buffer, byteOffset: start } = lifeOf(tensor).holding.data;
-  return { buffer, start, end: start + tensor.size * CELL_BYTES[tensor.dtype] };
+  const { data } = heldBy(tensor);
+  const start = byteOffsetOf(data);
+  return { buffer: bufferOf(data) as SharedArrayBuffer, start, end: start + tensor.size * CELL_BYTES[tensor.dtype] };
 }
 
-function lifeOf(tensor: Tensor): Life {
-  return lives.get(tensor) as Life;
+function heldBy(tensor: Tensor): Holding {
+  return (lifeOf(tensor) as Life).holding;
+}
+
+function notATensor(operation: string, value: unknown): InvalidArgumentError {
+  return new InvalidArgumentError(operation, "this", "a tensor", describe(value));
 }

@@ -1,0 +1,99 @@
+// No assignment makes a call touch other cells than its tensors'.
+import { afterAll, describe, expect, test } from "vitest";
+import { InvalidArgumentError, LayerNorm, NormPool, type Tensor } from "../src/index.js";
+import { badArgument, expectRejects, expectThrows } from "./refusal.js";
+import { expectSameBits, normal } from "./support.js";
+
+const pool = new NormPool({ threads: 2 });
+const other = new NormPool({ threads: 1 });
+afterAll(() => Promise.all([pool.close(), other.close()]));
+
+const plain = new LayerNorm(4, { elementwiseAffine: false });
+
+describe("a tensor", () => {
+  test.each(["dtype", "shape", "data", "size", "dispose", "toBytes", "holding"])("has no %s to assign", (field) => {
+    const x = pool.from(normal(16, 1), [4, 4]);
+    const before = Reflect.get(x, field);
+    expect(() => Object.assign(x, { [field]: [100, 4] })).toThrow(TypeError);
+    expect(Reflect.defineProperty(x, field, { value: [100, 4] })).toBe(false);
+    expect(Reflect.deleteProperty(x, field)).toBe(!Object.hasOwn(x, field));
+    expect(Reflect.get(x, field)).toBe(before);
+  });
+
+  test("has a shape of its own, which nothing changes", () => {
+    const shape = [4, 4];
+    const x = pool.from(normal(16, 1), shape);
+    shape[0] = 100;
+    expect(() => (x.shape as number[]).push(2)).toThrow(TypeError);
+    expect(() => Object.assign(x.shape, { 0: 100 })).toThrow(TypeError);
+    expect(x.shape).toEqual([4, 4]);
+  });
+
+  test("is computed on where it is, whatever its array says of itself", async () => {
+    const shared = new SharedArrayBuffer(4 * 64);
+    const tensors: Record<string, Tensor<"float32">> = {
+      own: pool.from(normal(16, 1), [4, 4]),
+      ofAnotherPool: other.from(normal(16, 1), [4, 4]),
+      wrapped: pool.wrap(new Float32Array(shared, 64, 16), [4, 4]),
+    };
+    new Float32Array(shared, 64, 16).set(normal(16, 1));
+    const expected = (await pool.forward(plain, pool.from(normal(16, 1), [4, 4]))).data.slice();
+    for (const x of Object.values(tensors)) {
+      const { data } = x;
+      const cells = new Float32Array(data.buffer, data.byteOffset, 16);
+      Object.defineProperties(data, {
+        byteOffset: { value: 128 },
+        length: { value: 8 },
+        byteLength: { value: 32 },
+        buffer: { value: new SharedArrayBuffer(1024) },
+      });
+      await pool.forward(plain, x, { out: x });
+      expectSameBits(cells.slice(), expected);
+      expect(x.toBytes()).toEqual(new Uint8Array(expected.buffer));
+    }
+    expect([...new Float32Array(shared, 0, 16), ...new Float32Array(shared, 128)].every((cell) => cell === 0)).toBe(
+      true,
+    );
+  });
+
+  test("is no Proxy of one, nor what inherits from one", async () => {
+    const x = pool.from(normal(16, 1), [4, 4]);
+    for (const [value, words] of [
+      [new Proxy(x, {}), "a tensor for x but got a Proxy"],
+      [Object.create(x), "a tensor for x but got Tensor"],
+    ] as const) {
+      await expectRejects(() => pool.forward(plain, value as typeof x), badArgument("x", words));
+      expectThrows(() => value.data, badArgument("this", "tensor.data: expected a tensor for this"));
+      expectThrows(() => value.dispose(), badArgument("this", "tensor.dispose: expected a tensor for this"));
+    }
+    expect(x.data.length).toBe(16);
+  });
+
+  test.each(["calling thread", "workers"])(
+    "that an option's getter disposes of is refused, not computed on: %s",
+    async (where) => {
+      const shape = where === "workers" ? [300_000, 4] : [4, 4];
+      const x = pool.tensor("float32", shape);
+      const out = pool.tensor("float32", shape);
+      const options = {
+        out,
+        get onMoments() {
+          out.dispose();
+          return () => {};
+        },
+      };
+      await expect(pool.forward(plain, x, options)).rejects.toThrow(InvalidArgumentError);
+      const weighted = new LayerNorm(4);
+      const { weight } = weighted;
+      Object.defineProperty(weighted, "weight", {
+        get() {
+          x.dispose();
+          return weight;
+        },
+      });
+      await expect(pool.forward(weighted, x)).rejects.toThrow("expected a live tensor");
+      const later = pool.tensor("float32", shape);
+      expect(later.data.every((cell) => cell === 0)).toBe(true);
+    },
+  );
+});
