@@ -1,6 +1,23 @@
 // No assignment makes a call touch other cells than its tensors'.
 import { afterAll, describe, expect, test } from "vitest";
-import { InvalidArgumentError, LayerNorm, NormPool, type Tensor } from "../src/index.js";
+import {
+  BatchNorm1d,
+  GroupNorm,
+  InstanceNorm1d,
+  InvalidArgumentError,
+  type Layer,
+  LayerNorm,
+  LazyBatchNorm1d,
+  LocalResponseNorm,
+  NormPool,
+  RMSNorm,
+  type Shape,
+  SyncBatchNorm,
+  type Tensor,
+  UnitNorm,
+} from "../src/index.js";
+import type { LayerCall } from "../src/layers/layer.js";
+import { cellsOf } from "../src/tensor/shape.js";
 import { badArgument, expectRejects, expectThrows } from "./refusal.js";
 import { expectSameBits, normal } from "./support.js";
 
@@ -96,4 +113,64 @@ describe("a tensor", () => {
       expect(later.data.every((cell) => cell === 0)).toBe(true);
     },
   );
+});
+
+describe("a layer", () => {
+  const layers: readonly [Layer, readonly number[], readonly string[]][] = [
+    [new LayerNorm(4), [4, 4], ["normalizedShape", "eps", "dtype"]],
+    [new RMSNorm(4), [4, 4], ["normalizedShape", "eps", "dtype"]],
+    [new UnitNorm(4), [4, 4], ["normalizedShape", "eps"]],
+    [new GroupNorm(2, 4), [4, 4], ["numGroups", "numChannels", "eps", "dtype"]],
+    [new BatchNorm1d(4), [4, 4], ["numFeatures", "eps", "momentum", "trackRunningStats", "dtype", "ranks"]],
+    [new SyncBatchNorm(4), [4, 4], ["numFeatures", "eps", "momentum", "trackRunningStats", "dtype"]],
+    [new LazyBatchNorm1d(), [4, 4], ["numFeatures", "eps", "momentum", "trackRunningStats", "dtype"]],
+    [new InstanceNorm1d(4), [4, 4, 2], ["numFeatures", "eps", "momentum", "trackRunningStats", "dtype", "rank"]],
+    [new LocalResponseNorm(2), [4, 4, 2], ["size", "alpha", "beta", "k"]],
+  ];
+
+  test.each(layers)("computes as it was made, whatever is assigned: %s", async (layer, shape, fields) => {
+    const x = pool.from(normal(cellsOf(shape), 1), shape);
+    const expected = (await pool.forward(layer, x)).data.slice();
+    for (const field of ["name", ...fields]) {
+      for (const value of [Number.NaN, 0, 0.5, 2 ** 31, [2, 2 ** 31], "float64", null]) {
+        const before = Reflect.get(layer, field);
+        try {
+          Object.assign(layer, { [field]: value });
+        } catch (error) {
+          expect(error).toBeInstanceOf(TypeError);
+        }
+        if (Object.hasOwn(layer, field) && before === undefined) Reflect.deleteProperty(layer, field);
+        else expect(Reflect.get(layer, field)).toBe(before);
+      }
+    }
+    expectSameBits((await pool.forward(layer, x)).data.slice(), expected);
+  });
+
+  test("whose prepare is another's is held to the input's cells", async () => {
+    const x = pool.from(normal(32, 1), [4, 4, 2]);
+    for (const [layer, prepare] of [
+      [new LayerNorm([4, 2]), new LayerNorm([400, 2])],
+      [new LocalResponseNorm(2), new LocalResponseNorm(2)],
+    ] as const) {
+      Object.assign(layer, { prepare: (_: Shape, call: LayerCall) => prepare.prepare([100, 400, 2], call) });
+      const refusal = badArgument("layer", `${layer.name}: expected one whose prepare is of the input's cells`);
+      await expectRejects(() => pool.forward(layer, x), refusal);
+      await expectRejects(() => pool.backward(layer, { input: x, gradOutput: x }), refusal);
+      await expectRejects(() => pool.momentsOf(layer, x), refusal);
+    }
+  });
+
+  test("is no Proxy of one, and no object with a prepare", async () => {
+    const x = pool.from(normal(16, 1), [4, 4]);
+    for (const layer of [
+      new Proxy(plain, {}),
+      { name: "LayerNorm", training: true, prepare: () => ({}) },
+      Object.create(plain),
+    ]) {
+      await expectRejects(
+        () => pool.forward(layer, x),
+        badArgument("layer", "pool.forward: expected a layer for layer"),
+      );
+    }
+  });
 });

@@ -26,6 +26,7 @@ import {
   type LayerCallOptions,
   type OutputOptions,
 } from "./options.js";
+import { prepare } from "./prepare.js";
 
 /** What a gradient is taken of. */
 export interface GradientOptions<D extends Dtype = Dtype> extends LayerCallOptions {
@@ -163,7 +164,7 @@ function checkGradientCall<T extends GradientOptions>(
   }
   checkOut(operation, "gradOutput", options.gradOutput, input.dtype, input);
   const partOfBatch = options.moments !== undefined;
-  const computation = layer.prepare(input.shape, { dtype: input.dtype, channelAxis, partOfBatch });
+  const computation = prepare(operation, layer, input, { channelAxis, partOfBatch });
   return { operation, options, computation };
 }
 

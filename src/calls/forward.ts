@@ -23,6 +23,7 @@ import {
   checkOut,
   type ForwardOptions,
 } from "./options.js";
+import { prepare } from "./prepare.js";
 
 const FORWARD_OPTIONS = ["out", "inPlaceSafe", "moments", "onMoments"] as const;
 
@@ -43,11 +44,7 @@ export function forward<D extends Dtype>(
   checkInPlaceSafe(operation, options);
   const dtype = resultDtype(x.dtype) as OutputDtype<D>;
   if (out !== undefined) checkApart(operation, "out", checkOut(operation, "out", out, dtype, x), x);
-  const computation = layer.prepare(x.shape, {
-    dtype: x.dtype,
-    channelAxis,
-    partOfBatch: options.moments !== undefined,
-  });
+  const computation = prepare(operation, layer, x, { channelAxis, partOfBatch: options.moments !== undefined });
   const moments = options.moments === undefined ? null : checkGiven(operation, computation, options.moments, x.shape);
 
   const y = out ?? executor.allocate(operation, dtype, x.shape, false);

@@ -11,6 +11,7 @@ import type { Steps } from "../run/steps.js";
 import { checkTensor, type Tensor } from "../tensor/tensor.js";
 import { emptyMoments } from "./forward.js";
 import { type CallOptions, checkCallOptions, checkLayer, type LayerCallOptions } from "./options.js";
+import { prepare } from "./prepare.js";
 
 /** `pool.moments`. */
 export function* moments(executor: Executor, x: Tensor, given: unknown): Steps<Moments> {
@@ -30,7 +31,7 @@ export function* momentsOf(executor: Executor, layer: Layer, x: Tensor, given: u
   checkTensor(operation, "x", x);
   const options = checkCallOptions<LayerCallOptions>(operation, given, []);
   const { channelAxis } = options;
-  const computation = layer.prepare(x.shape, { dtype: x.dtype, channelAxis, partOfBatch: true });
+  const computation = prepare(operation, layer, x, { channelAxis, partOfBatch: true });
   if (computation.kind !== "normalization" || computation.running !== null) {
     throw new InvalidArgumentError(operation, "layer", "one that uses the tensor's own moments", `${layer}`);
   }

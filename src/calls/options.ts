@@ -1,5 +1,6 @@
 import { checkBoolean } from "../check.js";
 import { AbortedError, describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { isLayer } from "../layers/base-layer.js";
 import type { Layer } from "../layers/layer.js";
 import type { SetMoments } from "../merge/moments.js";
 import type { Progress } from "../run/call.js";
@@ -126,6 +127,5 @@ export function checkOut(operation: string, argument: string, out: unknown, dtyp
 
 /** Throws unless `value` is a layer. */
 export function checkLayer(operation: string, value: unknown): asserts value is Layer {
-  const prepare: unknown = typeof value === "object" && value !== null ? Reflect.get(value, "prepare") : undefined;
-  if (typeof prepare !== "function") throw new InvalidArgumentError(operation, "layer", "a layer", describe(value));
+  if (!isLayer(value)) throw new InvalidArgumentError(operation, "layer", "a layer", describe(value));
 }

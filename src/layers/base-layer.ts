@@ -12,11 +12,23 @@ import {
   saveState,
 } from "./state.js";
 
+let isMade: (value: object) => boolean;
+
+/** Whether a layer's constructor has made the value; a Proxy of a layer is none. */
+export function isLayer(value: unknown): value is Layer {
+  return typeof value === "object" && value !== null && isMade(value);
+}
+
 /** What all layers have in common: mode, state, and how they print. */
 export abstract class BaseLayer implements Layer {
-  abstract readonly name: string;
+  readonly #made = true;
+  abstract get name(): string;
   /** Training mode. Layers start in it, as in PyTorch. */
   training = true;
+
+  static {
+    isMade = (value) => #made in value && value.#made;
+  }
 
   /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
   abstract prepare(shape: Shape, call: LayerCall): Computation;
@@ -56,6 +68,11 @@ export abstract class BaseLayer implements Layer {
   /** The layer as PyTorch prints it: `GroupNorm(32, 256, eps=1e-05, affine=True)`; bias only where it was left out. */
   toString(): string {
     return `${this.name}(${this.representation()})`;
+  }
+
+  /** Makes fields constant: calls rely on what the constructor has checked. */
+  protected fix(...fields: readonly (keyof this)[]): void {
+    for (const field of fields) Object.defineProperty(this, field, { writable: false, configurable: false });
   }
 
   /** The parameters and buffers that there are, in PyTorch's order. */

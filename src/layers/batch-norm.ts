@@ -21,11 +21,17 @@ const DEFAULTS: Required<ChannelNormOptions> = {
  * each channel over all samples and space; weight and bias per channel. In evaluation the running statistics, if kept.
  */
 abstract class BatchNorm extends ChannelNorm {
-  /** Ranks of input that the class takes; none said is 2 and more. */
-  protected abstract readonly ranks: readonly number[] | null;
+  readonly #ranks: readonly number[] | null;
 
-  protected constructor(name: string, numFeatures: number | typeof LAZY, options: ChannelNormOptions | undefined) {
+  /** @param ranks of input that the class takes; none said is 2 and more. */
+  protected constructor(
+    name: string,
+    ranks: readonly number[] | null,
+    numFeatures: number | typeof LAZY,
+    options: ChannelNormOptions | undefined,
+  ) {
     super(name, numFeatures, readOptions<Required<ChannelNormOptions>>(name, options, DEFAULTS));
+    this.#ranks = ranks;
   }
 
   protected override plan(shape: Shape, { dtype, channelAxis, partOfBatch }: LayerCall): Normalization {
@@ -65,8 +71,8 @@ abstract class BatchNorm extends ChannelNorm {
   }
 
   #checkRank(shape: Shape): void {
-    if (this.ranks === null ? shape.length >= 2 : this.ranks.includes(shape.length)) return;
-    const wanted = this.ranks?.map((rank) => `${rank}D`).join(" or ") ?? "at least 2D";
+    if (this.#ranks === null ? shape.length >= 2 : this.#ranks.includes(shape.length)) return;
+    const wanted = this.#ranks?.map((rank) => `${rank}D`).join(" or ") ?? "at least 2D";
     const message = `expected ${wanted} input but got ${shape.length}D input of shape ${formatShape(shape)}`;
     throw new InvalidShapeError(this.name, message, shape);
   }
@@ -105,12 +111,14 @@ export class BatchNorm1d<const O extends ChannelNormOptions = NoOptions> extends
   declare runningMean: IfOption<O, "trackRunningStats", true>;
   declare runningVar: IfOption<O, "trackRunningStats", true>;
   declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
-  readonly name = "BatchNorm1d";
-  protected readonly ranks = [2, 3];
 
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
-    super("BatchNorm1d", numFeatures, options);
+    super("BatchNorm1d", [2, 3], numFeatures, options);
+  }
+
+  get name(): string {
+    return "BatchNorm1d";
   }
 }
 
@@ -121,12 +129,14 @@ export class BatchNorm2d<const O extends ChannelNormOptions = NoOptions> extends
   declare runningMean: IfOption<O, "trackRunningStats", true>;
   declare runningVar: IfOption<O, "trackRunningStats", true>;
   declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
-  readonly name = "BatchNorm2d";
-  protected readonly ranks = [4];
 
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
-    super("BatchNorm2d", numFeatures, options);
+    super("BatchNorm2d", [4], numFeatures, options);
+  }
+
+  get name(): string {
+    return "BatchNorm2d";
   }
 }
 
@@ -137,22 +147,22 @@ export class BatchNorm3d<const O extends ChannelNormOptions = NoOptions> extends
   declare runningMean: IfOption<O, "trackRunningStats", true>;
   declare runningVar: IfOption<O, "trackRunningStats", true>;
   declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
-  readonly name = "BatchNorm3d";
-  protected readonly ranks = [5];
 
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
-    super("BatchNorm3d", numFeatures, options);
+    super("BatchNorm3d", [5], numFeatures, options);
+  }
+
+  get name(): string {
+    return "BatchNorm3d";
   }
 }
 
 /** BatchNorm1d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyBatchNorm1d. */
 export class LazyBatchNorm1d extends BatchNorm {
-  protected readonly ranks = [2, 3];
-
   /** @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyBatchNorm1d", LAZY, options);
+    super("LazyBatchNorm1d", [2, 3], LAZY, options);
   }
 
   /** "BatchNorm1d" from then on, as in PyTorch. */
@@ -163,11 +173,9 @@ export class LazyBatchNorm1d extends BatchNorm {
 
 /** BatchNorm2d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyBatchNorm2d. */
 export class LazyBatchNorm2d extends BatchNorm {
-  protected readonly ranks = [4];
-
   /** @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyBatchNorm2d", LAZY, options);
+    super("LazyBatchNorm2d", [4], LAZY, options);
   }
 
   /** "BatchNorm2d" from then on, as in PyTorch. */
@@ -178,11 +186,9 @@ export class LazyBatchNorm2d extends BatchNorm {
 
 /** BatchNorm3d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyBatchNorm3d. */
 export class LazyBatchNorm3d extends BatchNorm {
-  protected readonly ranks = [5];
-
   /** @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyBatchNorm3d", LAZY, options);
+    super("LazyBatchNorm3d", [5], LAZY, options);
   }
 
   /** "BatchNorm3d" from then on, as in PyTorch. */
@@ -211,12 +217,14 @@ export class SyncBatchNorm<const O extends ChannelNormOptions = NoOptions> exten
   declare runningMean: IfOption<O, "trackRunningStats", true>;
   declare runningVar: IfOption<O, "trackRunningStats", true>;
   declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
-  readonly name = "SyncBatchNorm";
-  protected readonly ranks = null;
 
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
-    super("SyncBatchNorm", numFeatures, options);
+    super("SyncBatchNorm", null, numFeatures, options);
+  }
+
+  get name(): string {
+    return "SyncBatchNorm";
   }
 
   protected override get mergesMoments(): boolean {

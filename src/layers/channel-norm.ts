@@ -71,6 +71,7 @@ export abstract class ChannelNorm extends BaseLayer {
     this.#affine = checkBoolean(name, "affine", options.affine);
     this.#bias = checkBoolean(name, "bias", options.bias);
     this.numBatchesTracked = this.trackRunningStats ? 0 : null;
+    this.fix("eps", "momentum", "trackRunningStats", "dtype");
     if (numFeatures !== LAZY) this.#initialize(checkPositiveInteger(name, "numFeatures", numFeatures));
   }
 

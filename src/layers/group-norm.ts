@@ -34,7 +34,6 @@ export interface GroupNormOptions {
  * Input `[N, C, *]` (or with `channelAxis` C elsewhere), output the same. The same in training and evaluation.
  */
 export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends BaseLayer {
-  readonly name = "GroupNorm";
   /** Groups that the channels are divided into. */
   readonly numGroups: number;
   /** Channels of an input, its dimension 1. */
@@ -74,6 +73,11 @@ export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends Bas
     this.bias = (
       checkBoolean(this.name, "bias", bias) && withWeight ? makeParameter(this.dtype, numChannels, 0) : null
     ) as this["bias"];
+    this.fix("numGroups", "numChannels", "dtype", "eps");
+  }
+
+  get name(): string {
+    return "GroupNorm";
   }
 
   /** Sets the weight to 1 and the bias to 0, where there are any. */

@@ -22,21 +22,23 @@ const DEFAULTS: Required<ChannelNormOptions> = {
  * variance of each sample's channel over space; weight and bias per channel. In evaluation the running statistics, if kept.
  */
 abstract class InstanceNorm extends ChannelNorm {
-  /** Rank of a batch; one less is a single sample without the batch dimension. */
-  protected abstract readonly rank: number;
+  readonly #rank: number;
   #warned = false;
 
+  /** @param rank of a batch; one less is a single sample without the batch dimension. */
   protected constructor(
     name: string,
+    rank: number,
     numFeatures: number | typeof LAZY,
     options: ChannelNormOptions | undefined,
     defaults: Partial<ChannelNormOptions> = {},
   ) {
     super(name, numFeatures, readOptions<Required<ChannelNormOptions>>(name, options, { ...DEFAULTS, ...defaults }));
+    this.#rank = rank;
   }
 
   protected override plan(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
-    const { rank } = this;
+    const rank = this.#rank;
     if (shape.length !== rank && shape.length !== rank - 1) {
       const message = `expected ${rank - 1}D or ${rank}D input but got ${shape.length}D input of shape ${formatShape(shape)}`;
       throw new InvalidShapeError(this.name, message, shape);
@@ -112,12 +114,14 @@ export class InstanceNorm1d<const O extends ChannelNormOptions = NoOptions> exte
   declare runningMean: IfOption<O, "trackRunningStats", false>;
   declare runningVar: IfOption<O, "trackRunningStats", false>;
   declare numBatchesTracked: IfOption<O, "trackRunningStats", false, number>;
-  readonly name = "InstanceNorm1d";
-  protected readonly rank = 3;
 
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
-    super("InstanceNorm1d", numFeatures, options);
+    super("InstanceNorm1d", 3, numFeatures, options);
+  }
+
+  get name(): string {
+    return "InstanceNorm1d";
   }
 }
 
@@ -128,12 +132,14 @@ export class InstanceNorm2d<const O extends ChannelNormOptions = NoOptions> exte
   declare runningMean: IfOption<O, "trackRunningStats", false>;
   declare runningVar: IfOption<O, "trackRunningStats", false>;
   declare numBatchesTracked: IfOption<O, "trackRunningStats", false, number>;
-  readonly name = "InstanceNorm2d";
-  protected readonly rank = 4;
 
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
-    super("InstanceNorm2d", numFeatures, options);
+    super("InstanceNorm2d", 4, numFeatures, options);
+  }
+
+  get name(): string {
+    return "InstanceNorm2d";
   }
 }
 
@@ -144,22 +150,22 @@ export class InstanceNorm3d<const O extends ChannelNormOptions = NoOptions> exte
   declare runningMean: IfOption<O, "trackRunningStats", false>;
   declare runningVar: IfOption<O, "trackRunningStats", false>;
   declare numBatchesTracked: IfOption<O, "trackRunningStats", false, number>;
-  readonly name = "InstanceNorm3d";
-  protected readonly rank = 5;
 
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
-    super("InstanceNorm3d", numFeatures, options);
+    super("InstanceNorm3d", 5, numFeatures, options);
+  }
+
+  get name(): string {
+    return "InstanceNorm3d";
   }
 }
 
 /** InstanceNorm1d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyInstanceNorm1d. */
 export class LazyInstanceNorm1d extends InstanceNorm {
-  protected readonly rank = 3;
-
   /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyInstanceNorm1d", LAZY, options, { affine: true, trackRunningStats: true });
+    super("LazyInstanceNorm1d", 3, LAZY, options, { affine: true, trackRunningStats: true });
   }
 
   /** "InstanceNorm1d" from then on, as in PyTorch. */
@@ -170,11 +176,9 @@ export class LazyInstanceNorm1d extends InstanceNorm {
 
 /** InstanceNorm2d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyInstanceNorm2d. */
 export class LazyInstanceNorm2d extends InstanceNorm {
-  protected readonly rank = 4;
-
   /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyInstanceNorm2d", LAZY, options, { affine: true, trackRunningStats: true });
+    super("LazyInstanceNorm2d", 4, LAZY, options, { affine: true, trackRunningStats: true });
   }
 
   /** "InstanceNorm2d" from then on, as in PyTorch. */
@@ -185,11 +189,9 @@ export class LazyInstanceNorm2d extends InstanceNorm {
 
 /** InstanceNorm3d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyInstanceNorm3d. */
 export class LazyInstanceNorm3d extends InstanceNorm {
-  protected readonly rank = 5;
-
   /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
-    super("LazyInstanceNorm3d", LAZY, options, { affine: true, trackRunningStats: true });
+    super("LazyInstanceNorm3d", 5, LAZY, options, { affine: true, trackRunningStats: true });
   }
 
   /** "InstanceNorm3d" from then on, as in PyTorch. */

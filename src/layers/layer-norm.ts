@@ -36,7 +36,6 @@ export interface LayerNormOptions {
  * `channelAxis` of the call names: the channels of an image `[N, C, H, W]` with 1, as ConvNeXt (Liu et al. 2022, arXiv:2201.03545) has it.
  */
 export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends BaseLayer {
-  readonly name = "LayerNorm";
   /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
   /** Type of the parameters. */
@@ -69,6 +68,11 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Bas
     this.bias = (
       checkBoolean(this.name, "bias", bias) && affine ? makeParameter(this.dtype, cells, 0) : null
     ) as this["bias"];
+    this.fix("normalizedShape", "dtype", "eps");
+  }
+
+  get name(): string {
+    return "LayerNorm";
   }
 
   /** Sets the weight to 1 and the bias to 0, where there are any. */

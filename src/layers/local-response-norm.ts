@@ -23,7 +23,6 @@ export interface LocalResponseNormOptions {
  * Input `[N, C, *]` of rank 3 or more, output the same. No parameters, no state; the same in training and evaluation.
  */
 export class LocalResponseNorm extends BaseLayer {
-  readonly name = "LocalResponseNorm";
   /** Neighbouring channels that are summed. */
   readonly size: number;
   /** Factor of the sum of squares. */
@@ -45,6 +44,11 @@ export class LocalResponseNorm extends BaseLayer {
     this.alpha = this.#checkNumber("alpha", alpha);
     this.beta = this.#checkNumber("beta", beta);
     this.k = this.#checkNumber("k", k);
+    this.fix("size", "alpha", "beta", "k");
+  }
+
+  get name(): string {
+    return "LocalResponseNorm";
   }
 
   /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */

@@ -36,7 +36,6 @@ export interface RMSNormOptions {
  * Input `[*, ...normalizedShape]`, output the same. The same in training and evaluation.
  */
 export class RMSNorm<const O extends RMSNormOptions = NoOptions> extends BaseLayer {
-  readonly name = "RMSNorm";
   /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
   /** Type of the parameters. */
@@ -62,6 +61,11 @@ export class RMSNorm<const O extends RMSNormOptions = NoOptions> extends BaseLay
     this.eps = eps === null ? null : checkEps(this.name, eps);
     const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
     this.weight = (affine ? makeParameter(this.dtype, cellsOf(this.normalizedShape), 1) : null) as this["weight"];
+    this.fix("normalizedShape", "dtype", "eps");
+  }
+
+  get name(): string {
+    return "RMSNorm";
   }
 
   /** Sets the weight to 1, where there is one. */

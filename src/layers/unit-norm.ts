@@ -20,7 +20,6 @@ export interface UnitNormOptions {
  * Input `[*, ...normalizedShape]` of any dtype, output the same (of uint8: float32). No parameters, no state; the same in training and evaluation.
  */
 export class UnitNorm extends BaseLayer {
-  readonly name = "UnitNorm";
   /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
   /** What a length counts as at least. */
@@ -35,6 +34,11 @@ export class UnitNorm extends BaseLayer {
     const { eps } = readOptions<Required<UnitNormOptions>>(this.name, options, { eps: 1e-12 });
     this.normalizedShape = checkNormalizedShape(this.name, normalizedShape);
     this.eps = checkEps(this.name, eps);
+    this.fix("normalizedShape", "eps");
+  }
+
+  get name(): string {
+    return "UnitNorm";
   }
 
   /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError */
