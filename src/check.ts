@@ -27,6 +27,12 @@ export function checkSize(operation: string, argument: string, value: unknown): 
   throw new InvalidArgumentError(operation, argument, "a safe integer, 0 or more", describe(value));
 }
 
+/** A finite number, `least` or more. */
+export function checkAtLeast(operation: string, argument: string, value: unknown, least: number): number {
+  if (typeof value === "number" && value >= least && value < Number.POSITIVE_INFINITY) return value;
+  throw new InvalidArgumentError(operation, argument, `a finite number, ${least} or more,`, describe(value));
+}
+
 export function checkBoolean(operation: string, argument: string, value: unknown): boolean {
   if (typeof value === "boolean") return value;
   throw new InvalidArgumentError(operation, argument, "true or false", describe(value));

@@ -31,6 +31,7 @@ export {
   NormpoolError,
   OutOfMemoryError,
   PoolClosedError,
+  QueueFullError,
   TimedOutError,
   UnsupportedDtypeError,
   WorkerFailedError,
@@ -62,8 +63,9 @@ export type { LoadStateOptions, SaveStateOptions, StateDict, StateTensor } from 
 export { UnitNorm, type UnitNormOptions } from "./layers/unit-norm.js";
 export { type Moments, mergeMoments, type SetMoments } from "./merge/moments.js";
 export { addGradientSums, type GradientSums } from "./merge/sums.js";
-export { NormPool, type NormPoolOptions } from "./pool.js";
+export { type CloseOptions, NormPool, type NormPoolOptions, type PoolStats } from "./pool.js";
 export type { Progress } from "./run/call.js";
+export type { CallEvent, PhaseEvent } from "./run/events.js";
 export { type ReadSafetensorsOptions, readSafetensors, writeSafetensors } from "./storage/safetensors.js";
 export type { Dtype, Float16Data, OutputDtype, TensorSource, TypedArrays } from "./tensor/dtype.js";
 export type { Parameter } from "./tensor/parameter.js";

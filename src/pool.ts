@@ -10,14 +10,18 @@ import {
 import { forward } from "./calls/forward.js";
 import { moments, momentsOf } from "./calls/moments-of.js";
 import type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/options.js";
-import { checkPositiveInteger, readOptions } from "./check.js";
+import { checkAtLeast, checkBoolean, checkPositiveInteger, readOptions } from "./check.js";
+import { now } from "./clock.js";
 import { describe, InvalidArgumentError, PoolClosedError } from "./errors.js";
 import type { Layer } from "./layers/layer.js";
 import type { StateTensor } from "./layers/state.js";
-import { Arena } from "./memory/arena.js";
+import { Arena, MAX_BYTES } from "./memory/arena.js";
 import type { Moments, SetMoments } from "./merge/moments.js";
 import type { GradientSums } from "./merge/sums.js";
+import { CELL_BYTES } from "./plan/cells.js";
+import { type CallEvent, isWatched, tell } from "./run/events.js";
 import { Executor } from "./run/executor.js";
+import { SLICE_TIMEOUT } from "./run/queue.js";
 import { drive, isPromise } from "./run/steps.js";
 import { MAX_THREADS } from "./run/threads.js";
 import {
@@ -37,7 +41,58 @@ export { MAX_THREADS } from "./run/threads.js";
 export interface NormPoolOptions {
   /** Worker threads, up to 255. Default: os.availableParallelism(). They start with the first tensor that is worth it. */
   readonly threads?: number;
+  /** Bytes that the pool's memory may grow to, its tensors and what running calls need; beyond them it is an OutOfMemoryError. Default: 4 GiB. */
+  readonly maxMemory?: number;
+  /**
+   * Calls at once that are large enough for workers, running and waiting; one more is rejected with a QueueFullError. Default: any number.
+   */
+  readonly maxQueue?: number;
+  /**
+   * Whether the calling thread computes where no worker thread can be had, a slice in each turn of the event loop: slowly, told once by a process
+   * warning. If not, such calls are rejected with a WorkerFailedError. Default: true.
+   */
+  readonly fallback?: boolean;
+  /**
+   * Milliseconds after which a worker that has not got on with its slice, which takes one or two, is taken to be stuck: its thread is ended, and
+   * the slice done by another. Default: 60,000.
+   */
+  readonly sliceTimeout?: number;
 }
+
+/** What `close` takes. */
+export interface CloseOptions {
+  /** Whether calls that are running are rejected, with a PoolClosedError, and not waited for. Default: false. */
+  readonly abort?: boolean;
+}
+
+/** How a pool does. */
+export interface PoolStats {
+  /** Worker threads that there are now; they start when they are needed. */
+  readonly threads: number;
+  /** Worker threads that ended before they were to. */
+  readonly threadsLost: number;
+  /** Slices that were lost with their threads, and done again. */
+  readonly slicesLost: number;
+  /** Calls on worker threads that have one now, and those that wait. */
+  readonly callsRunning: number;
+  readonly callsWaiting: number;
+  /** Calls that have ended, small ones too, and how many of them failed after they had started. */
+  readonly callsEnded: number;
+  readonly callsFailed: number;
+  /** Bytes of the inputs of calls that have ended well. */
+  readonly bytes: number;
+  /** Milliseconds, summed over the calls on worker threads that have ended: until the result, and until they had a thread. */
+  readonly callTime: number;
+  readonly waitTime: number;
+  /** Bytes: in use by tensors and calls, the most that were, what the memory has grown to, and what it may grow to. */
+  readonly memoryInUse: number;
+  readonly memoryPeak: number;
+  readonly memorySize: number;
+  readonly memoryLimit: number;
+}
+
+/** The memory's foot and a segment or two of each thread: less is of no use. */
+const LEAST_MEMORY = 1 << 20;
 
 /**
  * A pool of worker threads and the shared memory that they normalise tensors in.
@@ -51,17 +106,30 @@ export class NormPool implements AsyncDisposable {
   readonly #executor: Executor;
   readonly #running = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
+  #ended = 0;
+  #failed = 0;
+  #bytes = 0;
+  #callTime = 0;
 
   /** @throws InvalidArgumentError, OutOfMemoryError if no address space is to be had. */
   constructor(options?: NormPoolOptions) {
-    const { threads } = readOptions<NormPoolOptions>("NormPool", options, {
+    const { threads, maxMemory, maxQueue, fallback, sliceTimeout } = readOptions("NormPool", options, {
       threads: Math.min(MAX_THREADS, availableParallelism()),
+      maxMemory: MAX_BYTES,
+      maxQueue: Number.MAX_SAFE_INTEGER,
+      fallback: true,
+      sliceTimeout: SLICE_TIMEOUT,
     });
+    checkAtLeast("NormPool", "maxMemory", maxMemory, LEAST_MEMORY);
+    checkPositiveInteger("NormPool", "maxQueue", maxQueue);
+    checkBoolean("NormPool", "fallback", fallback);
+    checkAtLeast("NormPool", "sliceTimeout", sliceTimeout, 1);
     this.threads = checkPositiveInteger("NormPool", "threads", threads);
     if (this.threads > MAX_THREADS) {
       throw new InvalidArgumentError("NormPool", "threads", `at most ${MAX_THREADS}`, String(threads));
     }
-    this.#executor = new Executor(this.threads, new Arena());
+    const queue = { maxQueue, fallback, sliceTimeout };
+    this.#executor = new Executor(this.threads, new Arena(Math.min(maxMemory, MAX_BYTES)), { queue });
   }
 
   /**
@@ -157,7 +225,8 @@ export class NormPool implements AsyncDisposable {
     // As #run, without its closure: small calls are many.
     try {
       this.#checkOpen(layer?.name ?? "pool.forward");
-      return this.#promise(forward(this.#executor, layer, x, options));
+      if (isWatched()) return this.#told(layer, x, () => forward(this.#executor, layer, x, options));
+      return this.#promise(forward(this.#executor, layer, x, options), x);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -171,7 +240,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   backward<D extends Dtype>(layer: Layer, options: BackwardOptions<D>): Promise<Gradients<D>> {
-    return this.#run(layer, () => drive(backward<D>(this.#executor, layer, options)));
+    return this.#run(layer, options?.input, () => drive(backward<D>(this.#executor, layer, options)));
   }
 
   /**
@@ -179,7 +248,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) InvalidArgumentError, AbortedError, WorkerFailedError, PoolClosedError
    */
   moments(x: Tensor, options?: CallOptions): Promise<Moments> {
-    return this.#run("pool.moments", () => drive(moments(this.#executor, x, options)));
+    return this.#run("pool.moments", x, () => drive(moments(this.#executor, x, options)));
   }
 
   /**
@@ -188,7 +257,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   momentsOf(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {
-    return this.#run(layer, () => drive(momentsOf(this.#executor, layer, x, options)));
+    return this.#run(layer, x, () => drive(momentsOf(this.#executor, layer, x, options)));
   }
 
   /**
@@ -196,13 +265,46 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   gradientSums(layer: Layer, options: GradientOptions): Promise<GradientSums> {
-    return this.#run(layer, () => drive(gradientSums(this.#executor, layer, options)));
+    return this.#run(layer, options?.input, () => drive(gradientSums(this.#executor, layer, options)));
   }
 
-  /** Waits for the calls that are running, then ends the threads. Later calls are refused; tensors stay readable. Idempotent. */
-  close(): Promise<void> {
-    this.#closed ??= this.#finish();
-    return this.#closed;
+  /**
+   * Waits for the calls that are running, or ends them, and then the threads. Later calls are refused; tensors stay readable. Idempotent:
+   * closing again with `abort` ends what a first `close` waits for.
+   * @throws (as rejection) InvalidArgumentError
+   */
+  close(options?: CloseOptions): Promise<void> {
+    try {
+      const { abort } = readOptions("pool.close", options, { abort: false });
+      checkBoolean("pool.close", "abort", abort);
+      this.#closed ??= this.#finish();
+      if (abort) this.#executor.jobs.stop((operation) => new PoolClosedError(operation));
+      return this.#closed;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** How it does, at this moment. */
+  stats(): PoolStats {
+    const { arena, jobs } = this.#executor;
+    const { threads, threadsLost, slicesLost, running, waiting, waited } = jobs.stats;
+    return {
+      threads,
+      threadsLost,
+      slicesLost,
+      callsRunning: running,
+      callsWaiting: waiting,
+      callsEnded: this.#ended,
+      callsFailed: this.#failed,
+      bytes: this.#bytes,
+      callTime: this.#callTime,
+      waitTime: waited,
+      memoryInUse: arena.inUse,
+      memoryPeak: arena.peak,
+      memorySize: arena.size,
+      memoryLimit: arena.limit,
+    };
   }
 
   /** `await using pool = new NormPool()` closes the pool at the end of its scope. */
@@ -211,26 +313,61 @@ export class NormPool implements AsyncDisposable {
   }
 
   /** Starts a call of a layer, or of the operation named, unless the pool is closed, and waits for it in `close`. */
-  #run<T>(operation: Layer | string, start: () => T | Promise<T>): Promise<T> {
+  #run<T>(operation: Layer | string, x: Tensor, start: () => T | Promise<T>): Promise<T> {
     try {
       this.#checkOpen(typeof operation === "string" ? operation : (operation?.name ?? "pool.forward"));
-      return this.#promise(start());
+      return isWatched() ? this.#told(operation, x, start) : this.#promise(start(), x);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #promise<T>(call: T | Promise<T>): Promise<T> {
-    return isPromise(call) ? this.#follow(call) : Promise.resolve(call);
+  /** As `#promise`, and who listens is told. */
+  async #told<T>(operation: Layer | string, x: Tensor, start: () => T | Promise<T>): Promise<T> {
+    const event: CallEvent = {
+      operation: typeof operation === "string" ? operation : (operation?.name ?? "pool.forward"),
+      cells: x?.size ?? 0,
+    };
+    const since = now();
+    tell("call:start", event);
+    try {
+      return await this.#promise(start(), x);
+    } catch (error) {
+      event.error = error;
+      throw error;
+    } finally {
+      event.took = now() - since;
+      tell("call:end", event);
+    }
   }
 
-  async #follow<T>(call: Promise<T>): Promise<T> {
+  /** Of a call that has started: what it comes to. */
+  #promise<T>(call: T | Promise<T>, x: Tensor): Promise<T> {
+    if (isPromise(call)) return this.#follow(call, x);
+    this.#count(x);
+    return Promise.resolve(call);
+  }
+
+  async #follow<T>(call: Promise<T>, x: Tensor): Promise<T> {
+    const since = now();
     this.#running.add(call);
     try {
-      return await call;
+      const result = await call;
+      this.#count(x);
+      return result;
+    } catch (error) {
+      this.#ended++;
+      this.#failed++;
+      throw error;
     } finally {
+      this.#callTime += now() - since;
       this.#running.delete(call);
     }
+  }
+
+  #count({ size, dtype }: Tensor): void {
+    this.#ended++;
+    this.#bytes += size * CELL_BYTES[dtype];
   }
 
   #checkOpen(operation: string): void {

@@ -79,7 +79,7 @@ describe("Arena", () => {
   });
 
   test("says how much was asked, in use and possible when there is not enough", () => {
-    const arena = new Arena(16 + 1); // 17 pages of 64 KiB, the first of them scratch
+    const arena = new Arena(17 * 65_536); // the first of its pages is scratch
     const region = arena.own("test", 8 * 65_536, false);
     const error = catchError(() => arena.own("LayerNorm", 12 * 65_536, false));
     expect(error).toBeInstanceOf(OutOfMemoryError);
@@ -92,7 +92,7 @@ describe("Arena", () => {
   });
 
   test("frees a dropped region before it says out of memory", async () => {
-    const arena = new Arena(16 + 1);
+    const arena = new Arena(17 * 65_536);
     let dropped: object | undefined = arena.own("test", 12 * 65_536, false);
     expect(() => arena.own("test", 12 * 65_536, false)).toThrow(OutOfMemoryError);
     dropped = undefined;

@@ -42,7 +42,9 @@ class JobsHere implements Jobs {
 
   leave = () => {};
 
-  readonly stats = { running: 0, waiting: 0, threadsLost: 0, slicesLost: 0, waited: 0 };
+  stop = () => {};
+
+  readonly stats = { threads: 0, running: 0, waiting: 0, threadsLost: 0, slicesLost: 0, waited: 0 };
 
   async run(job: Job): Promise<void> {
     const task = job.taskFor(makeControl(1, job.slices), 0) as PhaseTask;

@@ -39,6 +39,10 @@ class SteppedThreads implements Crew {
     void this.lose(seat, { kind: "died", error: new Error("stuck"), ready: true });
   }
 
+  get alive(): number {
+    return this.count;
+  }
+
   async close(): Promise<void> {}
 
   /** Which calls' tasks are running, by seat. */

@@ -15,6 +15,8 @@ const PAGE_BYTES = 65_536;
 const DECLARED_PAGES = 65_536;
 /** One page less: an end address of 4 GiB would be 0 in the kernels' 32 bits. */
 const MAX_PAGES = DECLARED_PAGES - 1;
+/** The most that a pool's memory can be. */
+export const MAX_BYTES = MAX_PAGES * PAGE_BYTES;
 const START = SCRATCH_BYTES * SCRATCH_SLOTS;
 /** The memory grows by at least this, since each growth is a system call that every worker is told of. */
 const GROWTH_BYTES = 4 << 20;
@@ -47,11 +49,12 @@ export class Arena {
   #fresh = START;
   #sinceCollection = 0;
   #sinceTurn = 0;
+  #peak = 0;
   #collectAfter = COLLECT_AFTER_BYTES;
 
-  /** @param maxPages an upper bound for tests; 64 KiB each. */
-  constructor(maxPages = MAX_PAGES) {
-    this.#maxPages = maxPages;
+  /** @param maxBytes the most that it may grow to, in whole pages. */
+  constructor(maxBytes = MAX_BYTES) {
+    this.#maxPages = Math.floor(maxBytes / PAGE_BYTES);
     this.#pages = START / PAGE_BYTES;
     try {
       this.memory = new wasm.Memory({ initial: this.#pages, maximum: DECLARED_PAGES, shared: true });
@@ -64,6 +67,16 @@ export class Arena {
   /** Bytes handed out and not given back. */
   get inUse(): number {
     return this.#regions.inUse;
+  }
+
+  /** The most bytes that were in use at once. */
+  get peak(): number {
+    return this.#peak;
+  }
+
+  /** Bytes that the memory may grow to. */
+  get limit(): number {
+    return this.#maxPages * PAGE_BYTES;
   }
 
   /** Bytes that the memory has grown to. */
@@ -98,6 +111,7 @@ export class Arena {
   /** Plain bytes for the inside of a call: no buffer of their own, given back by `giveBack`. */
   take(operation: string, bytes: number): number {
     const address = this.#regions.take(bytes) ?? this.#makeRoom(operation, bytes);
+    if (this.inUse > this.#peak) this.#peak = this.inUse;
     return address;
   }
 

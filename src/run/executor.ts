@@ -21,7 +21,7 @@ const WORKER = new URL("../../workers/worker.js", import.meta.url).href;
 const TURN_CELLS = 8_388_608;
 
 /** Runs jobs: the queue of a pool's threads. */
-export type Jobs = Pick<Queue, "ticket" | "leave" | "stats" | "run" | "share" | "close">;
+export type Jobs = Pick<Queue, "ticket" | "leave" | "stats" | "stop" | "run" | "share" | "close">;
 
 export interface ExecutorOptions {
   /** Who computes a call. Default: as its size says. */

@@ -10,12 +10,12 @@ import { type Job, type JobOptions, Work } from "./work.js";
 const SPINS = 1000;
 
 /** A thread that has one slice, or one tile of it, for so long is stuck. Milliseconds; a slice takes one or two of computing. */
-const SLICE_TIMEOUT = 60_000;
+export const SLICE_TIMEOUT = 60_000;
 /** How often that is looked at in this time. The ticks are counted, not the time: where the process was stopped, no thread is stuck. */
 const TICKS = 8;
 
 /** What the queue gives tasks to. */
-export type Crew = Pick<Threads, "count" | "post" | "end" | "close">;
+export type Crew = Pick<Threads, "count" | "alive" | "post" | "end" | "close">;
 
 export interface QueueOptions {
   /** Whether the calling thread computes where no worker can be had. Default true. */
@@ -28,6 +28,8 @@ export interface QueueOptions {
 
 /** What a queue has counted. */
 export interface QueueStats {
+  /** Threads that there are now. */
+  readonly threads: number;
   /** Calls that have a thread, and those that wait for one. */
   readonly running: number;
   readonly waiting: number;
@@ -65,6 +67,8 @@ export class Queue {
   #filling = false;
   #computing = false;
   #watch: NodeJS.Timeout | undefined;
+  /** Why no call goes on, if that is so. */
+  #stopped: ((operation: string) => Error) | undefined;
   /** Told when no task is running. */
   #idle: (() => void) | undefined;
 
@@ -92,6 +96,7 @@ export class Queue {
   get stats(): QueueStats {
     const running = this.#works.reduce((sum, work) => sum + (work.running > 0 ? 1 : 0), 0);
     return {
+      threads: this.#threads.alive,
       running,
       waiting: this.#calls - running,
       threadsLost: this.#threadsLost,
@@ -129,6 +134,12 @@ export class Queue {
     return undefined;
   }
 
+  /** Ends all calls, those that have yet to come too, with an error for each operation. */
+  stop(errorOf: (operation: string) => Error): void {
+    this.#stopped = errorOf;
+    for (const work of [...this.#works]) if (!work.ended) work.fail(errorOf(work.job.operation));
+  }
+
   /** Ends the threads. Only when no call is running: tasks of `share` may be, that have nothing to do. */
   async close(): Promise<void> {
     if (!this.#seats.allEmpty) {
@@ -141,6 +152,7 @@ export class Queue {
   }
 
   #workOf(job: Job, threads: number): Work {
+    if (this.#stopped !== undefined) throw this.#stopped(job.operation);
     // The last seat is the calling thread's.
     const work = new Work(job, threads, this.#threads.count + 1);
     let at = this.#works.length;

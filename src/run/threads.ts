@@ -44,7 +44,7 @@ export class Threads {
   }
 
   /** Threads that have started and not ended. */
-  get running(): number {
+  get alive(): number {
     return this.#threads.reduce((sum, thread) => sum + (thread === undefined ? 0 : 1), 0);
   }
 
