@@ -136,14 +136,13 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
     },
     watchers: options,
     finish: () => {
+      // What no step found: of no cells, or what came with the call.
+      if (!own || x.size === 0) update?.add(packMoments(moments ?? emptyMoments(geometry, 0)), 0, count);
       if (told !== null) onMoments?.(told);
       return y;
     },
     *commit() {
-      if (update === null || update === undefined) return;
-      // What no step found: of no cells, or what came with the call.
-      if (!own || x.size === 0) update.add(packMoments(moments ?? emptyMoments(geometry, 0)), 0, count);
-      yield* update.commit();
+      if (update) yield* update.commit();
     },
     end: () => kept?.close(),
   });

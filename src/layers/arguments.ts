@@ -1,8 +1,10 @@
 // Checks of constructor arguments and parameters, shared by all layers.
 import { types } from "node:util";
+import { checkSize } from "../check.js";
 import { describe, InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
+import { lengthOf } from "../tensor/typed-arrays.js";
 
 export function checkEps(operation: string, value: unknown): number {
   if (typeof value === "number" && Number.isFinite(value) && value >= 0) return value;
@@ -44,9 +46,20 @@ export function checkParameter(
     const expected = Array.isArray(value) ? `a ${name} (${name}.from makes one) or null` : `a ${name} or null`;
     throw new InvalidArgumentError(operation, argument, expected, describe(value));
   }
-  if (value.length === length) return value;
-  // PyTorch: "weight should contain 2 elements not 3".
-  throw new InvalidArgumentError(operation, argument, `${length} elements`, String(value.length));
+  checkLength(operation, argument, value, length);
+  return value;
+}
+
+/** PyTorch: "weight should contain 2 elements not 3". Throws InvalidArgumentError, also where the buffer has been detached since it was checked. */
+export function checkLength(operation: string, argument: string, value: Parameter, length: number): void {
+  const found = lengthOf(value);
+  if (found !== length) throw new InvalidArgumentError(operation, argument, `${length} elements`, String(found));
+}
+
+/** A count of batches as it stands; none is 0. Throws InvalidArgumentError. */
+export function checkCount(operation: string, value: unknown): number {
+  if (value === null) return 0;
+  return checkSize(operation, "numBatchesTracked", value);
 }
 
 /**

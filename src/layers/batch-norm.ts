@@ -1,7 +1,9 @@
-import { readOptions } from "../check.js";
+import { checkBoolean, readOptions } from "../check.js";
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import type { RunningStatistics } from "../merge/statistics.js";
 import { batchNormGeometry } from "../plan/geometry.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
+import { checkCount, checkLength } from "./arguments.js";
 import { channelView, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
 import type { LayerCall, Normalization, Numbers, RunningUpdate } from "./layer.js";
@@ -42,6 +44,8 @@ abstract class BatchNorm extends ChannelNorm {
     this.meetChannels(c, axis, shape);
     this.checkInputDtype(dtype);
     const running = this.running(c);
+    checkBoolean(this.name, "training", this.training);
+    checkCount(this.name, this.numBatchesTracked);
     const merged = this.mergesMoments && this.training;
     const fromBatch = this.training || running === null;
     const alone = view.n * view.before * view.after === 1 && !(merged && partOfBatch);
@@ -61,7 +65,7 @@ abstract class BatchNorm extends ChannelNorm {
       ...this.affine(c),
       running: fromBatch ? null : running,
       merged,
-      update: this.training && running !== null ? (kept) => this.#update(kept) : null,
+      update: this.training && running !== null ? (kept) => this.#update(kept, running, c) : null,
     };
   }
 
@@ -77,9 +81,9 @@ abstract class BatchNorm extends ChannelNorm {
     throw new InvalidShapeError(this.name, message, shape);
   }
 
-  #update(kept: Numbers): RunningUpdate {
+  #update(kept: Numbers, running: RunningStatistics, channels: number): RunningUpdate {
     let cells = 0;
-    const commit = () => this.#commit(kept, cells);
+    const commit = () => this.#commit(kept, running, channels, cells);
     return {
       add(pairs, _, count) {
         cells = count;
@@ -89,16 +93,19 @@ abstract class BatchNorm extends ChannelNorm {
     };
   }
 
-  *#commit(kept: Numbers, count: number): Generator<void> {
-    this.numBatchesTracked = (this.numBatchesTracked ?? 0) + 1;
-    const { runningMean, runningVar } = this;
-    if (count === 0 || runningMean === null || runningVar === null) return;
+  /** Into the arrays that were the layer's when the call began, as in PyTorch. */
+  *#commit(kept: Numbers, { mean, variance }: RunningStatistics, channels: number, count: number): Generator<void> {
+    const batches = checkCount(this.name, this.numBatchesTracked);
+    checkLength(this.name, "runningMean", mean, channels);
+    checkLength(this.name, "runningVar", variance, channels);
+    this.numBatchesTracked = batches + 1;
+    if (count === 0) return;
     const factor = this.momentum ?? 1 / this.numBatchesTracked;
     let channel = 0;
     for (const pairs of kept.all()) {
       if (channel > 0) yield;
-      updateRunning(runningMean, channel, pairs.length / 2, factor, (i) => pairs[2 * i] as number);
-      updateRunning(runningVar, channel, pairs.length / 2, factor, (i) => (pairs[2 * i + 1] as number) / (count - 1));
+      updateRunning(mean, channel, pairs.length / 2, factor, (i) => pairs[2 * i] as number);
+      updateRunning(variance, channel, pairs.length / 2, factor, (i) => (pairs[2 * i + 1] as number) / (count - 1));
       channel += pairs.length / 2;
     }
   }

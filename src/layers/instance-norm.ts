@@ -1,8 +1,9 @@
-import { readOptions } from "../check.js";
+import { checkBoolean, readOptions } from "../check.js";
 import { InvalidShapeError } from "../errors.js";
-import { NOTHING } from "../merge/statistics.js";
+import { NOTHING, type RunningStatistics } from "../merge/statistics.js";
 import { instanceNormGeometry } from "../plan/geometry.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
+import { checkLength } from "./arguments.js";
 import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
 import type { LayerCall, Normalization, RunningUpdate } from "./layer.js";
@@ -52,6 +53,7 @@ abstract class InstanceNorm extends ChannelNorm {
     this.meetChannels(c, axis, shape);
     this.checkInputDtype(dtype);
     const running = this.running(c);
+    checkBoolean(this.name, "training", this.training);
     const fromBatch = this.training || running === null;
     if (fromBatch && space === 1) {
       const message = `expected more than 1 spatial element when training but got input of shape ${formatShape(shape)}`;
@@ -68,7 +70,7 @@ abstract class InstanceNorm extends ChannelNorm {
       ...this.affine(c),
       running: fromBatch ? null : running,
       merged: false,
-      update: updates ? () => this.#update(c, n, momentum) : null,
+      update: updates ? () => this.#update(running, c, n, momentum) : null,
     };
   }
 
@@ -81,16 +83,16 @@ abstract class InstanceNorm extends ChannelNorm {
   }
 
   /** Each instance's statistics, averaged over the samples. torch leaves num_batches_tracked at 0 here. */
-  #update(channels: number, samples: number, momentum: number): RunningUpdate {
+  #update(running: RunningStatistics, channels: number, samples: number, momentum: number): RunningUpdate {
     const sums = { mean: new Float64Array(channels), m2: new Float64Array(channels) };
     let cells = 0;
     const commit = () => {
-      const { runningMean, runningVar } = this;
-      if (runningMean === null || runningVar === null) return [];
+      checkLength(this.name, "runningMean", running.mean, channels);
+      checkLength(this.name, "runningVar", running.variance, channels);
       const mean = (c: number) => (sums.mean[c] as number) / samples;
       const variance = (c: number) => (sums.m2[c] as number) / samples / (cells - 1);
-      updateRunning(runningMean, 0, channels, momentum, mean);
-      updateRunning(runningVar, 0, channels, momentum, variance);
+      updateRunning(running.mean, 0, channels, momentum, mean);
+      updateRunning(running.variance, 0, channels, momentum, variance);
       return [];
     };
     return {

@@ -50,7 +50,7 @@ export function* runPlan(
   });
   try {
     if (watchers.onProgress !== undefined) runner.countSlices(stripes(), executor.stripeBytes);
-    const tables = new StripeTables(workspace, call.inputs, executor.stripeBytes);
+    const tables = new StripeTables(operation, workspace, call.inputs, executor.stripeBytes);
     for (const stripe of stripes()) {
       tables.begin(stripe);
       yield* runSteps(call, stripe, specs, tables, runner);
@@ -59,6 +59,7 @@ export function* runPlan(
       const moments = call.found.moments && tables.find("moments");
       if (moments) call.found.moments?.(moments.subarray(0, 2 * setCount(geometry)), firstSet, cellsPerSet(geometry));
     }
+    tables.checkGiven();
   } finally {
     runner.end();
   }

@@ -1,5 +1,6 @@
 // The tables of a stripe, in the pool's memory: made for the first stripe, used again by those after it.
 import { NO_PARAMETERS, NO_RESULTS, NO_TABLES, NONE, type Operands } from "../../workers/operands.js";
+import { InvalidArgumentError } from "../errors.js";
 import { widenInto } from "../memory/widen.js";
 import type { Block, Workspace } from "../memory/workspace.js";
 import type { RunningStatistics } from "../merge/statistics.js";
@@ -8,6 +9,7 @@ import type { PhaseStep, Role, Step, TableRole } from "../plan/plan.js";
 import { numbersOf, type Stripe } from "../plan/stripes.js";
 import type { Spec } from "../storage/spec.js";
 import type { Parameter } from "../tensor/parameter.js";
+import { lengthOf } from "../tensor/typed-arrays.js";
 import type { Inputs } from "./call.js";
 
 const PAIR_BYTES = 16;
@@ -16,22 +18,37 @@ const ADDRESSES = 2 ** 32;
 
 export class StripeTables {
   readonly bytes: number;
+  readonly #operation: string;
   readonly #workspace: Workspace;
   readonly #inputs: Inputs;
+  /** What steps read where it is, all through the call, and its length when the call began. */
+  readonly #given: readonly (readonly [argument: string, array: Float64Array, length: number])[];
   readonly #blocks = new Map<TableRole, Block>();
   #running: RunningStatistics | undefined;
   /** The first affine index of the weights that are there, and how many. */
   #affine: { readonly first: number; readonly count: number } | undefined;
 
   /** @param bytes what the tables of a stripe may take. */
-  constructor(workspace: Workspace, inputs: Inputs, bytes: number) {
+  constructor(operation: string, workspace: Workspace, inputs: Inputs, bytes: number) {
+    const { moments, sums } = inputs;
+    const given: [string, Float64Array][] = [];
+    if (moments !== null) given.push(["moments", moments.mean], ["moments", moments.m2]);
+    if (sums !== null) given.push(["sums", sums.sumDy], ["sums", sums.sumDyXmu]);
+    this.#given = given.map(([argument, array]) => [argument, array, lengthOf(array)]);
+    this.#operation = operation;
     this.#workspace = workspace;
     this.#inputs = inputs;
     this.bytes = bytes;
   }
 
+  /** Throws InvalidArgumentError if moments or sums that came with the call are gone: their buffer was detached, or made shorter. */
+  checkGiven(): void {
+    for (const [argument, array, length] of this.#given) this.#checkThere(argument, array, length);
+  }
+
   /** Makes room for what the stripe's steps leave for each other, and reads the parameters of its channels. */
   begin({ plan, group }: Stripe): void {
+    this.checkGiven();
     const { geometry, steps, affineRows, affineRepeat } = plan;
     for (const step of steps) for (const role of step.writes) this.#makeRoom(step, role, geometry);
     const first = affineRows ? 0 : group * geometry.k;
@@ -40,6 +57,8 @@ export class StripeTables {
     this.#affine = { first, count };
     const { weight, bias, running } = this.#inputs;
     if (running !== null) {
+      this.#checkThere("runningMean", running.mean, first + count);
+      this.#checkThere("runningVar", running.variance, first + count);
       // A copy, as of the weights: the table is filled a piece at a time, with turns of the event loop between.
       this.#running = {
         mean: running.mean.slice(first, first + count),
@@ -97,9 +116,17 @@ export class StripeTables {
     this.#blocks.set(role, this.#workspace.float64(numbers));
   }
 
+  #checkThere(argument: string, array: Parameter, length: number): void {
+    const found = lengthOf(array);
+    if (found >= length) return;
+    const expected = `${length} elements until the call has ended`;
+    throw new InvalidArgumentError(this.#operation, argument, expected, String(found));
+  }
+
   /** The stripe's entries of a parameter as float64, or where there is none `absent`. */
   #widen(role: "weight" | "bias", source: Parameter | null, absent: number, repeat: number): void {
     const { first, count } = this.#affine as { first: number; count: number };
+    if (source !== null) this.#checkThere(role, source, first + count);
     const length = count * repeat;
     let block = this.#blocks.get(role);
     if (block === undefined || block.values.length < length) {
