@@ -28,6 +28,7 @@ export {
   PoolClosedError,
   UnsupportedDtypeError,
   WorkerFailedError,
+  WriteFailedError,
 } from "./errors.js";
 export {
   BatchNorm1d,

@@ -31,6 +31,7 @@ test("the package's public names are these and no others", () => {
     "SyncBatchNorm",
     "UnsupportedDtypeError",
     "WorkerFailedError",
+    "WriteFailedError",
     "addGradientSums",
     "mergeMoments",
     "readSafetensors",
