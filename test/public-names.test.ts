@@ -35,6 +35,7 @@ test("the package's public names are these and no others", () => {
     "addGradientSums",
     "mergeMoments",
     "readSafetensors",
+    "readSafetensorsMetadata",
     "writeSafetensors",
   ]);
 });
