@@ -59,7 +59,7 @@ export { addGradientSums, type GradientSums } from "./merge/sums.js";
 export { NormPool, type NormPoolOptions } from "./pool.js";
 export type { Progress } from "./run/call.js";
 export { type ReadSafetensorsOptions, readSafetensors, readSafetensorsMetadata } from "./storage/safetensors.js";
-export { writeSafetensors } from "./storage/safetensors-write.js";
+export { type WriteSafetensorsOptions, writeSafetensors } from "./storage/safetensors-write.js";
 export type { Dtype, Float16Data, OutputDtype, TensorSource, TypedArrays } from "./tensor/dtype.js";
 export type { Parameter } from "./tensor/parameter.js";
 export type { Shape } from "./tensor/shape.js";

@@ -82,6 +82,7 @@ test("the types that index.d.ts exports are these and no others", () => {
     "Tensor",
     "TensorSource",
     "TypedArrays",
+    "WriteSafetensorsOptions",
   ]);
 });
 

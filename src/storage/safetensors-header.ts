@@ -174,3 +174,18 @@ function checkPlaces(
   }
   if (before !== dataBytes) throw error(`expected ${before} bytes of cells after the header but got ${dataBytes}`);
 }
+
+/** The header's text for tensors in this order, padded so that the cells start at a multiple of 8. */
+export function formatSafetensorsHeader(
+  tensors: readonly (readonly [name: string, entry: TensorEntry])[],
+  metadata: readonly (readonly [key: string, value: string])[],
+): Buffer {
+  const entries = tensors.map(([name, { dtype, shape, begin, end }]) => [
+    name,
+    { dtype, shape, data_offsets: [begin, end] },
+  ]);
+  // fromEntries makes an own property of `__proto__` too.
+  const first = metadata.length === 0 ? [] : [[METADATA, Object.fromEntries(metadata)]];
+  const json = Buffer.from(JSON.stringify(Object.fromEntries([...first, ...entries])));
+  return Buffer.concat([json, Buffer.alloc(-json.length & 7, " ")]);
+}
