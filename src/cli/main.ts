@@ -2,8 +2,9 @@
 // The command `normpool`: arguments to library calls, and what comes of them to lines and exit codes.
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { MAX_THREADS } from "../pool.js";
+import { parseEps, parseOutput, parseSize, parseSizes, parseThreads } from "./arguments.js";
 import { type BenchCommandOptions, runBenchCommand } from "./bench.js";
 import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
 import { inspectNpy } from "./npy-file.js";
@@ -18,28 +19,6 @@ const { version } = JSON.parse(readFileSync(new URL("../../../package.json", imp
   version: string;
 };
 
-function parseSize(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value > 0) return value;
-  throw new InvalidArgumentError("Expected a positive integer.");
-}
-
-function parseThreads(text: string): number {
-  const value = parseSize(text);
-  if (value <= MAX_THREADS) return value;
-  throw new InvalidArgumentError(`Expected at most ${MAX_THREADS}.`);
-}
-
-function parseSizes(text: string): number[] {
-  return text.split(",").map(parseSize);
-}
-
-function parseEps(text: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && Number.isFinite(value) && value >= 0) return value;
-  throw new InvalidArgumentError("Expected a finite number, 0 or more.");
-}
-
 function addLayerCommand(program: Command, layer: LayerCommand, interrupt: AbortController): void {
   const command = program
     .command(layer.name)
@@ -49,6 +28,7 @@ function addLayerCommand(program: Command, layer: LayerCommand, interrupt: Abort
     .requiredOption(
       "-o, --output <file>",
       "the .npy file to write (required); appears only when it is complete; may be the input",
+      parseOutput,
     )
     .option("--eps <number>", "added to the variance", parseEps, layer.eps)
     .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
@@ -63,9 +43,17 @@ function addLayerCommand(program: Command, layer: LayerCommand, interrupt: Abort
     );
   }
   command.action(async (input: string, options: RunOptions & { json: boolean }) => {
-    const summary = await runLayer(layer, input, options, interrupt.signal);
-    if (options.json) console.log(JSON.stringify(summary));
-    else if (!options.quiet) console.log(formatSummary(summary));
+    const { json, quiet } = options;
+    // After the bar, which would overwrite them.
+    const warnings: string[] = [];
+    try {
+      const onWarning = (text: string) => warnings.push(text);
+      const summary = await runLayer(layer, input, { ...options, onWarning }, interrupt.signal);
+      if (json) console.log(JSON.stringify(summary));
+      else if (!quiet) console.log(formatSummary(summary));
+    } finally {
+      for (const warning of quiet ? [] : warnings) console.error(`normpool: warning: ${warning}`);
+    }
   });
 }
 
