@@ -27,8 +27,16 @@ async function interrupt(signal: NodeJS.Signals, ...nodeOptions: string[]) {
 }
 
 test.each([
+  ["SIGHUP", 129],
   ["SIGINT", 130],
   ["SIGTERM", 143],
 ] as const)("%s while a file is read: exit code %i, no output, nothing left behind", async (signal, code) => {
   expect(await interrupt(signal)).toEqual({ code, stderr: "normpool: interrupted\n", left: ["x.npy"] });
+});
+
+test("a second SIGINT ends it at once, and leaves nothing behind either", async () => {
+  // The second comes before the work has had a turn to stop.
+  const again = 'process.once("SIGINT", () => process.nextTick(() => process.kill(process.pid, "SIGINT")));';
+  const outcome = await interrupt("SIGINT", "--import", `data:text/javascript,${encodeURIComponent(again)}`);
+  expect(outcome).toEqual({ code: 130, stderr: "", left: ["x.npy"] });
 });
