@@ -16,7 +16,8 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { formatNpyHeader } from "../src/storage/npy.js";
 import { emptyFolder, FIXTURES, readNpy, runIn, shellIn, writeNpy } from "./command.js";
-import { normal } from "./support.js";
+import { layerNorm, rmsNorm } from "./reference.js";
+import { expectWithinUlps, normal } from "./support.js";
 
 const folder = emptyFolder();
 const at = (name: string) => join(folder, name);
@@ -75,7 +76,7 @@ describe("the output", () => {
     const header = formatNpyHeader([rows, 1024]);
     writeFileSync(at("holes.npy"), header);
     truncateSync(at("holes.npy"), header.length + 4096 * rows);
-    const { status, stderr } = run("rms-norm", "holes.npy", "-o", "y.npy", "--normalized-shape", "1024");
+    const { status, stderr } = run("layer-norm", "holes.npy", "-o", "y.npy");
     const needed = header.length + 4096 * rows;
     expect(stderr).toMatch(
       new RegExp(`^normpool: npy: y.npy: cannot write there: expected room for ${needed} bytes but \\d+ are available`),
@@ -134,9 +135,28 @@ describe("the input", () => {
     ["arrays.npz", /it seems to be an \.npz file, a zip of arrays: .*numpy\.load\(file\)\["name"\]/],
     ["model.safetensors", /it seems to be a safetensors file: .*load_file/],
   ])("%s is refused as what it is, with what to do", (name, message) => {
-    const { status, stderr } = run("batch-norm", join(FIXTURES, name), "-o", "y.npy");
+    const { status, stderr } = run("layer-norm", join(FIXTURES, name), "-o", "y.npy");
     expect(status).toBe(1);
     expect(stderr).toMatch(message);
     expect(stderr.trimEnd()).not.toContain("\n");
+  });
+});
+
+describe("without --normalized-shape it is the last dimension", () => {
+  const data = normal(360, 1, 10, 2);
+
+  test.each([
+    ["layer-norm", layerNorm],
+    ["rms-norm", rmsNorm],
+  ])("of %s", (name, reference) => {
+    writeNpy(at("x.npy"), data, [3, 4, 5, 6]);
+    expect(run(name, "x.npy", "-o", "y.npy").status).toBe(0);
+    expectWithinUlps(readNpy(at("y.npy"), [3, 4, 5, 6]), reference(data, [6]).y, 2);
+  });
+
+  test("and a scalar has none", () => {
+    const { status, stderr } = run("layer-norm", join(FIXTURES, "scalar.npy"), "-o", "y.npy");
+    expect(status).toBe(1);
+    expect(stderr).toBe("normpool: layer-norm: expected an array of one dimension or more but got a scalar\n");
   });
 });

@@ -80,3 +80,39 @@ describe("control characters of a file reach no terminal", () => {
     writeFileSync(join(folder, name), Buffer.concat([preamble, text]));
   }
 });
+
+describe("help", () => {
+  test.each([
+    [["layer-norm"], "layer-norm"],
+    [["layer-norm", "x.npy", "-o", "y.npy", "--nonsense"], "layer-norm"],
+    [["group-norm", "x.npy", "-o", "y.npy"], "group-norm"],
+    [["group-norm", "x.npy", "-o", "y.npy", "--groups", "0"], "group-norm"],
+    [["info"], "info"],
+    [["bench", "--threads", "0"], "bench"],
+  ])("an error in %s points to the help of %s", (args, name) => {
+    const { status, stderr } = run(...args);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(new RegExp(`^error: .*\n\\(normpool ${name} --help shows how\\)\n$`));
+  });
+
+  test("an error in no command's arguments points to the help of all", () => {
+    expect(run("nonsense").stderr).toBe("error: unknown command 'nonsense'\n(normpool --help shows how)\n");
+  });
+
+  test("says what files are, and has an example", () => {
+    const { stdout } = run("--help");
+    expect(stdout).toContain("from .npy file to .npy file");
+    expect(stdout).toContain("\nExample:\n  normpool layer-norm embeddings.npy -o normalised.npy\n");
+  });
+
+  test.each(["layer-norm", "rms-norm", "group-norm", "instance-norm", "batch-norm", "info", "bench"])(
+    "of %s has an example of it, which it takes",
+    (name) => {
+      const example = new RegExp(`\nExample:\n  normpool (${name} .*)\n$`).exec(run(name, "--help").stdout)?.[1];
+      expect(example).toBeDefined();
+      // A file that is not there comes after the arguments.
+      if (name !== "bench")
+        expect(run(...(example ?? "").split(" ")).stderr).toMatch(/\.npy: no such file or directory/);
+    },
+  );
+});

@@ -20,9 +20,16 @@ const { version } = JSON.parse(readFileSync(new URL("../../../package.json", imp
   version: string;
 };
 
+/** A command whose errors name its own help, which ends with an example. */
+function addCommand(program: Command, name: string, example: string): Command {
+  return program
+    .command(name)
+    .showHelpAfterError(`(normpool ${name} --help shows how)`)
+    .addHelpText("after", `\nExample:\n  ${example}`);
+}
+
 function addLayerCommand(program: Command, layer: LayerCommand, signal: AbortSignal): void {
-  const command = program
-    .command(layer.name)
+  const command = addCommand(program, layer.name, layer.example)
     .summary(layer.summary)
     .description(`Normalise ${layer.summary}: float32, C order, statistics from the data.`)
     .argument("<input>", "an .npy file")
@@ -36,11 +43,11 @@ function addLayerCommand(program: Command, layer: LayerCommand, signal: AbortSig
     .option("--json", "print the summary as JSON", false)
     .option("--quiet", "print nothing but errors", false);
   if (layer.option !== undefined) {
-    const { flags, description, kind } = layer.option;
+    const { flags, description, kind, required } = layer.option;
     command.addOption(
-      new Option(flags, `${description} (required)`)
+      new Option(flags, description)
         .argParser<number | number[]>(kind === "size" ? parseSize : parseSizes)
-        .makeOptionMandatory(),
+        .makeOptionMandatory(required),
     );
   }
   command.action(async (input: string, options: RunOptions & { json: boolean }) => {
@@ -68,24 +75,26 @@ async function showInfo(path: string, options: { json: boolean }): Promise<void>
 
 function makeProgram(signal: AbortSignal, onHelp: (text: string) => void): Command {
   const program = new Command("normpool")
-    .description("Normalise large tensors on every core.")
+    .description("Normalise large tensors on every core, from .npy file to .npy file.")
     .version(version)
     .exitOverride()
     .configureOutput({
       writeOut: onHelp,
       writeErr: (text) => process.stderr.write(text.split("\n").map(printable).join("\n")),
     })
-    .showHelpAfterError("(normpool --help shows how)");
+    .showHelpAfterError("(normpool --help shows how)")
+    .addHelpText(
+      "after",
+      "\nExample:\n  normpool layer-norm embeddings.npy -o normalised.npy\n\nnormpool layer-norm --help shows its options.",
+    );
   for (const layer of LAYER_COMMANDS) addLayerCommand(program, layer, signal);
-  program
-    .command("info")
+  addCommand(program, "info", "normpool info images.npy")
     .summary("what an .npy file holds")
     .description("Print what an .npy file's header says.")
     .argument("<file>", "an .npy file")
     .option("--json", "print it as JSON", false)
     .action(showInfo);
-  program
-    .command("bench")
+  addCommand(program, "bench", "normpool bench --html report.html")
     .summary("how fast normpool is on this machine")
     .description(
       "Measure normpool on this machine, in less than two minutes: each kernel against the memory's limit by size, threads, small calls.",
