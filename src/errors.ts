@@ -7,6 +7,7 @@ export type ErrorCode =
   | "unsupported-dtype"
   | "out-of-memory"
   | "file-format"
+  | "write-failed"
   | "worker-failed"
   | "aborted"
   | "timed-out"
@@ -90,7 +91,7 @@ export class OutOfMemoryError extends NormpoolError {
   }
 }
 
-/** A file is not what its format says. */
+/** A file is not what its format says, or holds what cannot be read here. */
 export class FileFormatError extends NormpoolError {
   readonly code = "file-format";
   /** The file. */
@@ -98,6 +99,19 @@ export class FileFormatError extends NormpoolError {
 
   constructor(operation: string, path: string, message: string, options?: ErrorOptions) {
     super(operation, `${path}: ${message}`, options);
+    this.path = path;
+  }
+}
+
+/** A file could not be written. Nothing of it is left, and what was there before still is; `cause` has the system's error. */
+export class WriteFailedError extends NormpoolError {
+  readonly code = "write-failed";
+  /** The file, as the caller named it. */
+  readonly path: string;
+
+  /** @param why in words. */
+  constructor(operation: string, path: string, why: string, options?: ErrorOptions) {
+    super(operation, `${path}: cannot write there: ${why}`, options);
     this.path = path;
   }
 }

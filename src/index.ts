@@ -35,6 +35,7 @@ export {
   TimedOutError,
   UnsupportedDtypeError,
   WorkerFailedError,
+  WriteFailedError,
 } from "./errors.js";
 export {
   BatchNorm1d,
@@ -66,7 +67,8 @@ export { addGradientSums, type GradientSums } from "./merge/sums.js";
 export { type CloseOptions, NormPool, type NormPoolOptions, type PoolStats } from "./pool.js";
 export type { Progress } from "./run/call.js";
 export type { CallEvent, PhaseEvent } from "./run/events.js";
-export { type ReadSafetensorsOptions, readSafetensors, writeSafetensors } from "./storage/safetensors.js";
+export { type ReadSafetensorsOptions, readSafetensors, readSafetensorsMetadata } from "./storage/safetensors.js";
+export { type WriteSafetensorsOptions, writeSafetensors } from "./storage/safetensors-write.js";
 export type { Dtype, Float16Data, OutputDtype, TensorSource, TypedArrays } from "./tensor/dtype.js";
 export type { Parameter } from "./tensor/parameter.js";
 export type { Shape } from "./tensor/shape.js";

@@ -43,7 +43,9 @@ describe("reading what NumPy wrote", () => {
     ["fortran.npy", /C order but got Fortran order/],
     ["float64.npy", /<f4 \(float32\) but got <f8/],
     ["big-endian.npy", /<f4 \(float32\) but got >f4/],
-    ["structured.npy", /<f4 \(float32\) but got \[/],
+    ["structured.npy", /<f4 \(float32\) but got the structured type \[/],
+    ["nested.npy", /<f4 \(float32\) but got the structured type \[/],
+    ["named.npy", /<f4 \(float32\) but got the structured type \[\('größe', /],
   ])("%s is refused: %s", async (name, message) => {
     const file = fixture(name);
     const header = await headerOf(file);
@@ -55,6 +57,7 @@ describe("reading what NumPy wrote", () => {
 describe("broken files", () => {
   test.each([
     ["no magic", Buffer.from("hello, I am not an array"), /magic string is missing/],
+    ["an .npz file", fixture("arrays.npz"), /it seems to be an \.npz file/],
     ["nothing", Buffer.alloc(0), /magic string is missing/],
     ["only magic", Buffer.from("\x93NUMPY\x01", "latin1"), /ends after 7 bytes/],
     ["version 9", Buffer.from("\x93NUMPY\x09\x00\x10\x00\x00\x00", "latin1"), /got 9\.0/],

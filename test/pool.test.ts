@@ -42,7 +42,7 @@ describe("arguments", () => {
 
   test("an unknown option is named", () => {
     expect(() => new NormPool({ thread: 2 } as object)).toThrow(
-      'NormPool: expected only threads for options but got "thread"',
+      'NormPool: expected only threads, maxMemory, maxQueue, fallback, sliceTimeout for options but got "thread"',
     );
   });
 

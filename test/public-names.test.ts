@@ -35,9 +35,11 @@ test("the package's public names are these and no others", () => {
     "UnitNorm",
     "UnsupportedDtypeError",
     "WorkerFailedError",
+    "WriteFailedError",
     "addGradientSums",
     "mergeMoments",
     "readSafetensors",
+    "readSafetensorsMetadata",
     "writeSafetensors",
   ]);
 });
@@ -92,6 +94,7 @@ test("the types that index.d.ts exports are these and no others", () => {
     "TensorSource",
     "TypedArrays",
     "UnitNormOptions",
+    "WriteSafetensorsOptions",
   ]);
 });
 

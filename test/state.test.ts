@@ -1,13 +1,8 @@
-// State dicts with PyTorch's keys and rules, safetensors files, and how layers print.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, test } from "vitest";
+// State dicts with PyTorch's keys and rules, and how layers print.
+import { describe, expect, test } from "vitest";
 import {
   BatchNorm1d,
   BatchNorm2d,
-  FileFormatError,
   GroupNorm,
   InstanceNorm1d,
   InstanceNorm2d,
@@ -15,15 +10,9 @@ import {
   LayerNorm,
   NormPool,
   RMSNorm,
-  readSafetensors,
   type StateDict,
-  writeSafetensors,
 } from "../src/index.js";
 import { normal } from "./support.js";
-
-const MODEL = fileURLToPath(new URL("../../test/fixtures/model.safetensors", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "normpool-state-"));
-afterAll(() => rmSync(folder, { recursive: true }));
 
 const floats = (...values: number[]) => ({ shape: [values.length], data: Float32Array.from(values) });
 const int64 = (value: bigint) => ({ shape: [], data: BigInt64Array.of(value) });
@@ -184,103 +173,3 @@ test.each([
 ])("prints as PyTorch does: %s", (layer, printed) => {
   expect(String(layer)).toBe(printed);
 });
-
-describe("safetensors", () => {
-  test("a file that Python wrote loads, with a prefix", async () => {
-    const dict = await readSafetensors(MODEL);
-    expect(Object.keys(dict).length).toBe(16);
-    const layer = new LayerNorm([2, 3]);
-    layer.loadStateDict(dict, { prefix: "encoder.norm1." });
-    expect(layer.weight?.length).toBe(6);
-    const batch = new BatchNorm2d(4, { momentum: null });
-    batch.loadStateDict(await readSafetensors(MODEL, { prefix: "encoder.norm2." }), { prefix: "encoder.norm2." });
-    expect(batch.numBatchesTracked).toBe(3);
-  });
-
-  test("every dtype has the values that torch prints", async () => {
-    const dict = await readSafetensors(MODEL);
-    for (const [key, values] of Object.entries(PRINTED))
-      expect(Array.from<number | bigint, number>(dict[key]?.data ?? [], Number)).toEqual(values);
-  });
-
-  test("what is written is read back, and has the format's layout", async () => {
-    const path = join(folder, "written.safetensors");
-    const dict = {
-      "a.weight": floats(1, 2, 3),
-      "a.num": int64(-5n),
-      d: { shape: [1, 2], data: Float64Array.of(0.1, 2) },
-      none: { shape: [0, 4], data: new Float32Array(0) },
-    };
-    await writeSafetensors(path, dict);
-    expect(await readSafetensors(path)).toEqual(dict);
-    const bytes = readFileSync(path);
-    const length = Number(bytes.readBigUInt64LE());
-    expect(length % 8).toBe(0);
-    expect(JSON.parse(bytes.toString("utf8", 8, 8 + length))["a.num"]).toEqual({
-      dtype: "I64",
-      shape: [],
-      data_offsets: [12, 20],
-    });
-    expect(bytes.length).toBe(8 + length + 36);
-  });
-
-  test.each<[string, Buffer, RegExp]>([
-    ["nothing", Buffer.alloc(0), /it has 0 bytes/],
-    ["a length beyond the file", withHeader("{}", 1000), /header of at most 2 bytes but got 1000/],
-    ["no JSON", withHeader("{oops"), /expected a header of JSON/],
-    ["a list", withHeader("[]"), /expected an object as header/],
-    [
-      "an unknown dtype",
-      withHeader('{"x":{"dtype":"F8_E5M2","shape":[1],"data_offsets":[0,1]}}'),
-      /"x": expected dtype F32, .* but got "F8_E5M2"/,
-    ],
-    [
-      "offsets beyond the file",
-      withHeader('{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'),
-      /"x": expected 8 bytes within 0/,
-    ],
-    [
-      "offsets that are not the shape's",
-      withHeader('{"x":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}'),
-      /"x": expected 8 bytes/,
-    ],
-    [
-      "a negative size",
-      withHeader('{"x":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}'),
-      /"x": expected sizes as shape/,
-    ],
-    ["null", withHeader('{"x":null}'), /"x": expected dtype/],
-  ])("refuses %s", async (_, bytes, message) => {
-    const path = join(folder, "bad.safetensors");
-    writeFileSync(path, bytes);
-    const error: unknown = await readSafetensors(path).catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(FileFormatError);
-    expect((error as Error).message).toMatch(message);
-  });
-
-  test("a dtype that is not asked for does not matter", async () => {
-    const path = join(folder, "mixed.safetensors");
-    writeFileSync(
-      path,
-      withHeader(
-        '{"x":{"dtype":"F8_E5M2","shape":[0],"data_offsets":[0,0]},"y":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}',
-      ),
-    );
-    expect(await readSafetensors(path, { prefix: "y" })).toEqual({ y: floats() });
-  });
-});
-
-function withHeader(json: string, length = json.length): Buffer {
-  const prefix = Buffer.alloc(8);
-  prefix.writeBigUInt64LE(BigInt(length));
-  return Buffer.concat([prefix, Buffer.from(json)]);
-}
-
-// What make-safetensors.py printed.
-const PRINTED: Record<string, number[]> = {
-  "encoder.norm2.running_mean": [0.9770023822784424, 0.9482855796813965, 0.960089921951294, 1.084397554397583],
-  "encoder.norm2.num_batches_tracked": [3.0],
-  "encoder.half.weight": [0.370361328125, 1.4560546875, 0.93994140625, 0.77490234375],
-  "encoder.brain.bias": [0.1923828125, 0.54296875, -2.21875, 0.259765625],
-  "encoder.double.weight": [-1.029702181843019, -0.5007584123764369, 0.27336773842007633],
-};

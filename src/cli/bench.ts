@@ -2,6 +2,7 @@
 import { access, constants, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Bar } from "./report.js";
+import { print } from "./terminal.js";
 
 export interface BenchCommandOptions {
   readonly threads: number;
@@ -37,7 +38,7 @@ export async function runBenchCommand(options: BenchCommandOptions, signal: Abor
   } finally {
     bar.stop();
   }
-  if (!quiet) console.log([...texts, ...[html, json].flatMap((file) => (file ? [`Wrote ${file}`] : []))].join("\n\n"));
+  if (!quiet) await print([...texts, ...[html, json].flatMap((file) => (file ? [`Wrote ${file}`] : []))].join("\n\n"));
 }
 
 /** Throws the system's error where no file can be written. */

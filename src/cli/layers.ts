@@ -25,8 +25,15 @@ export interface LayerCommand {
   readonly summary: string;
   /** The layer's default of --eps. */
   readonly eps: number;
-  /** Options of the layer beside --eps, as commander takes them. */
-  readonly option?: { readonly flags: string; readonly description: string; readonly kind: "sizes" | "size" };
+  /** An option of the layer beside --eps, as commander takes it. */
+  readonly option?: {
+    readonly flags: string;
+    readonly description: string;
+    readonly kind: "sizes" | "size";
+    readonly required: boolean;
+  };
+  /** A command line, for the help. */
+  readonly example: string;
   make(shape: Shape, args: LayerArguments): Layer;
 }
 
@@ -35,8 +42,9 @@ const PLAIN = { affine: false, trackRunningStats: false };
 
 const NORMALIZED_SHAPE = {
   flags: "--normalized-shape <sizes>",
-  description: "the last dimensions, such as 1024 or 28,28",
+  description: "the last dimensions, such as 1024 or 28,28 (default: the last one)",
   kind: "sizes",
+  required: false,
 } as const;
 
 export const LAYER_COMMANDS: readonly LayerCommand[] = [
@@ -45,20 +53,30 @@ export const LAYER_COMMANDS: readonly LayerCommand[] = [
     summary: "each sample over its last dimensions",
     eps: 1e-5,
     option: NORMALIZED_SHAPE,
-    make: (_, { eps, normalizedShape = [] }) => new LayerNorm(normalizedShape, { eps, elementwiseAffine: false }),
+    example: "normpool layer-norm embeddings.npy -o normalised.npy",
+    make: (shape, { eps, normalizedShape = lastOf("layer-norm", shape) }) =>
+      new LayerNorm(normalizedShape, { eps, elementwiseAffine: false }),
   },
   {
     name: "rms-norm",
     summary: "each sample over its last dimensions, by its root mean square",
     eps: 2 ** -23,
     option: NORMALIZED_SHAPE,
-    make: (_, { eps, normalizedShape = [] }) => new RMSNorm(normalizedShape, { eps, elementwiseAffine: false }),
+    example: "normpool rms-norm embeddings.npy -o normalised.npy --normalized-shape 1024",
+    make: (shape, { eps, normalizedShape = lastOf("rms-norm", shape) }) =>
+      new RMSNorm(normalizedShape, { eps, elementwiseAffine: false }),
   },
   {
     name: "group-norm",
     summary: "each sample's groups of channels with their space, of [N, C, *]",
     eps: 1e-5,
-    option: { flags: "--groups <number>", description: "groups that the channels are divided into", kind: "size" },
+    option: {
+      flags: "--groups <number>",
+      description: "groups that the channels are divided into (required)",
+      kind: "size",
+      required: true,
+    },
+    example: "normpool group-norm activations.npy -o normalised.npy --groups 32",
     make: (shape, { eps, groups = 0 }) =>
       new GroupNorm(groups, channels("group-norm", shape, 1), { eps, affine: false }),
   },
@@ -66,6 +84,7 @@ export const LAYER_COMMANDS: readonly LayerCommand[] = [
     name: "instance-norm",
     summary: "each sample's channel over its space, of [N, C, L], [N, C, H, W] or [N, C, D, H, W]",
     eps: 1e-5,
+    example: "normpool instance-norm images.npy -o normalised.npy",
     make: (shape, { eps }) => {
       const Class = byRank("instance-norm", shape, { 3: InstanceNorm1d, 4: InstanceNorm2d, 5: InstanceNorm3d });
       return new Class(channels("instance-norm", shape, 1), { ...PLAIN, eps });
@@ -75,12 +94,18 @@ export const LAYER_COMMANDS: readonly LayerCommand[] = [
     name: "batch-norm",
     summary: "each channel over all samples and space, of [N, C], [N, C, L], [N, C, H, W] or [N, C, D, H, W]",
     eps: 1e-5,
+    example: "normpool batch-norm images.npy -o normalised.npy --eps 1e-3 --threads 4 --json",
     make: (shape, { eps }) => {
       const Class = byRank("batch-norm", shape, { 2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d });
       return new Class(channels("batch-norm", shape, 1), { ...PLAIN, eps });
     },
   },
 ];
+
+function lastOf(command: string, shape: Shape): Shape {
+  if (shape.length > 0) return shape.slice(-1);
+  throw new InvalidShapeError(command, "expected an array of one dimension or more but got a scalar", shape);
+}
 
 function channels(command: string, shape: Shape, dimension: number): number {
   const size = shape[dimension];

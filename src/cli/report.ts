@@ -1,12 +1,7 @@
 // What the command prints: a bar while it works, a summary when it is done.
 import cliProgress from "cli-progress";
-import pc from "picocolors";
 import type { Moments, Shape } from "../index.js";
-
-/** Colours where a person reads: not in a file or pipe, whatever environment variables say, and not against NO_COLOR. */
-export function colorsFor(stream: NodeJS.WriteStream) {
-  return pc.createColors(stream.isTTY === true && pc.isColorSupported);
-}
+import { colorsFor, printable } from "./terminal.js";
 
 /** A step's share of the bar: 0 to 1. */
 export type OnShare = (share: number) => void;
@@ -16,6 +11,10 @@ export class Bar {
   readonly #bar: cliProgress.SingleBar | undefined;
   readonly #steps: number;
   #step = 0;
+  readonly stop = (): void => {
+    process.off("exit", this.stop);
+    this.#bar?.stop();
+  };
 
   constructor(steps: number, shown: boolean) {
     this.#steps = steps;
@@ -29,15 +28,13 @@ export class Bar {
       hideCursor: true,
     });
     this.#bar.start(1, 0, { step: "".padEnd(9) });
+    // A second interrupt ends the process at once, but not with the cursor hidden.
+    process.once("exit", this.stop);
   }
 
   step(name: string): OnShare {
     const before = this.#step++;
     return (share) => this.#bar?.update((before + share) / this.#steps, { step: name.padEnd(9) });
-  }
-
-  stop(): void {
-    this.#bar?.stop();
   }
 }
 
@@ -85,7 +82,7 @@ export function formatSummary(summary: Summary): string {
 /** Names and values, a line each. */
 export function formatRows(rows: readonly (readonly [name: string, value: string])[]): string {
   const { dim } = colorsFor(process.stdout);
-  return rows.map(([name, value]) => `${dim(name.padEnd(8))} ${value}`).join("\n");
+  return rows.map(([name, value]) => `${dim(name.padEnd(8))} ${printable(value)}`).join("\n");
 }
 
 function formatSpread({ mean, deviation }: Spread): string {

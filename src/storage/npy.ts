@@ -1,7 +1,10 @@
 // NumPy's .npy: a magic string, a version, a Python dict literal that says dtype, order and shape, then the cells.
 // Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, versions 1.0, 2.0 and 3.0.
-import { FileFormatError } from "../errors.js";
+import { isUtf8 } from "node:buffer";
+import { describe, FileFormatError } from "../errors.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
+import { describeLookalike, TELLING_BYTES } from "./lookalike.js";
+import { type NpyDict, parseNpyDict } from "./npy-dict.js";
 
 const MAGIC = Buffer.from("\x93NUMPY", "latin1");
 /** Magic, version, and the header's length: 2 bytes in version 1, 4 from version 2 on. */
@@ -12,12 +15,8 @@ const ALIGNMENT = 64;
 const MAX_HEADER_BYTES = 65_536;
 
 /** What an .npy file says of its cells. */
-export interface NpyHeader {
+export interface NpyHeader extends NpyDict {
   readonly version: string;
-  /** NumPy's type string, such as `<f4`. */
-  readonly descr: string;
-  readonly fortranOrder: boolean;
-  readonly shape: Shape;
   /** Bytes from the start of the file to the first cell. */
   readonly dataOffset: number;
 }
@@ -27,12 +26,15 @@ export type ReadAt = (position: number, length: number) => Promise<Buffer>;
 
 /** Reads and checks a header. `path` is for messages. Throws FileFormatError. */
 export async function readNpyHeader(path: string, readAt: ReadAt): Promise<NpyHeader> {
+  const error = (message: string) => new FileFormatError("npy", path, message);
   const fail = (message: string): never => {
-    throw new FileFormatError("npy", path, message);
+    throw error(message);
   };
   const preamble = await readAt(0, PREAMBLE_BYTES);
-  if (!preamble.subarray(0, MAGIC.length).equals(MAGIC))
-    return fail("expected an .npy file but its magic string is missing");
+  if (!preamble.subarray(0, MAGIC.length).equals(MAGIC)) {
+    const looks = describeLookalike(await readAt(0, TELLING_BYTES), "npy");
+    return fail(`expected an .npy file but its magic string is missing${looks}`);
+  }
   if (preamble.length < PREAMBLE_BYTES)
     return fail(`expected a header but the file ends after ${preamble.length} bytes`);
   const major = preamble.readUInt8(6);
@@ -46,56 +48,34 @@ export async function readNpyHeader(path: string, readAt: ReadAt): Promise<NpyHe
   const header = await readAt(start, length);
   if (header.length < length)
     return fail(`expected a header of ${length} bytes but the file ends after ${header.length}`);
-  const fields = parseDict(header.toString(major === 3 ? "utf8" : "latin1"));
-  if (fields === undefined) return fail("expected a header with descr, fortran_order and shape but could not read it");
-  return { version: `${major}.${minor}`, ...fields, dataOffset: start + length };
-}
-
-// The dict as NumPy writes it, in any order of keys and with any white space between tokens.
-const DESCR = /^'descr'\s*:\s*(?:'([^']*)'|(\[[^\]]*\]))/;
-const ORDER = /^'fortran_order'\s*:\s*(True|False)/;
-const SHAPE = /^'shape'\s*:\s*\(\s*((?:\d+L?\s*,\s*)*(?:\d+L?)?)\s*\)/;
-
-function parseDict(text: string): Pick<NpyHeader, "descr" | "fortranOrder" | "shape"> | undefined {
-  const braces = /^\s*\{\s*([\s\S]*)\}\s*$/.exec(text);
-  let rest = braces?.[1]?.replaceAll('"', "'") ?? "";
-  let descr: string | undefined;
-  let fortranOrder: boolean | undefined;
-  let shape: number[] | undefined;
-  while (rest !== "") {
-    const found = DESCR.exec(rest) ?? ORDER.exec(rest) ?? SHAPE.exec(rest);
-    if (found === null) return undefined;
-    if (found[0].startsWith("'d")) descr = found[1] ?? found[2];
-    else if (found[0].startsWith("'f")) fortranOrder = found[1] === "True";
-    else
-      shape = (found[1] ?? "")
-        .split(",")
-        .filter((size) => size.trim() !== "")
-        .map((size) => Number.parseInt(size, 10));
-    const after = /^\s*(?:,\s*|$)/.exec(rest.slice(found[0].length));
-    if (after === null) return undefined;
-    rest = rest.slice(found[0].length + after[0].length);
-  }
-  if (descr === undefined || fortranOrder === undefined || shape === undefined) return undefined;
-  return { descr, fortranOrder, shape };
+  if (major === 3 && !isUtf8(header)) return fail("expected a header in UTF-8");
+  const dict = parseNpyDict(header.toString(major === 3 ? "utf8" : "latin1"), error);
+  return { version: `${major}.${minor}`, ...dict, dataOffset: start + length };
 }
 
 /**
- * Holds a header to what normpool reads: little-endian float32 in C order, all cells within `fileBytes`.
- * Throws FileFormatError.
+ * Holds a header to what normpool reads: little-endian float32 in C order, all cells within `fileBytes`. Returns how many bytes are
+ * left over after them. Throws FileFormatError.
  */
-export function checkNpyFloat32(path: string, header: NpyHeader, fileBytes: number): void {
-  const { descr, fortranOrder, shape, dataOffset } = header;
-  if (descr !== "<f4")
-    throw new FileFormatError("npy", path, `expected dtype <f4 (float32) but got ${descr} (use .astype("float32"))`);
-  if (fortranOrder)
-    throw new FileFormatError("npy", path, "expected C order but got Fortran order (use numpy.ascontiguousarray)");
-  const wanted = cellsOf(shape) * 4;
-  const there = fileBytes - dataOffset;
-  if (!(wanted <= there)) {
-    const message = `expected ${wanted} bytes of cells for shape [${shape.join(", ")}] but the file has ${there}`;
-    throw new FileFormatError("npy", path, message);
+export function checkNpyFloat32(path: string, header: NpyHeader, fileBytes: number): number {
+  const { descr, structured, fortranOrder, shape, dataOffset } = header;
+  const error = (message: string) => new FileFormatError("npy", path, message);
+  if (structured) {
+    const remedy = 'write one field with numpy.save(path, array["name"].astype("float32"))';
+    throw error(`expected dtype <f4 (float32) but got the structured type ${shorten(descr)} (${remedy})`);
   }
+  if (descr !== "<f4") throw error(`expected dtype <f4 (float32) but got ${shorten(descr)} (use .astype("float32"))`);
+  if (fortranOrder) throw error("expected C order but got Fortran order (use numpy.ascontiguousarray)");
+  const wanted = shape.includes(0) ? 0 : cellsOf(shape) * 4;
+  const there = fileBytes - dataOffset;
+  if (wanted > there) {
+    throw error(`expected ${wanted} bytes of cells for shape ${describe(shape)} but the file has ${there}`);
+  }
+  return there - wanted;
+}
+
+function shorten(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
 /** The header of a float32 array in C order, as NumPy writes it: version 1.0, or 2.0 where the shape is too long for it. */

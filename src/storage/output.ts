@@ -1,0 +1,145 @@
+// A file that does not exist under its name until it is complete: written beside it, then renamed. Whatever fails, what was there
+// before still is.
+import { randomUUID } from "node:crypto";
+import { rmSync, type Stats } from "node:fs";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { WriteFailedError } from "../errors.js";
+import { checkRoom, findTarget } from "./output-target.js";
+import { describeSystemError } from "./system-error.js";
+
+/** One write of the system takes a little less than 2 GiB; smaller ones leave the threads that write free for others. */
+const PIECE_BYTES = 64 << 20;
+
+export class Output {
+  readonly #operation: string;
+  /** As the caller named it, for messages. */
+  readonly #path: string;
+  readonly #target: string;
+  readonly #partial: string;
+  readonly #file: FileHandle;
+
+  private constructor(operation: string, path: string, target: string, partial: string, file: FileHandle) {
+    this.#operation = operation;
+    this.#path = path;
+    this.#target = target;
+    this.#partial = partial;
+    this.#file = file;
+  }
+
+  /**
+   * Makes room for a file of `bytes`. A link stays one: what it points to is replaced, or made. Throws WriteFailedError where no
+   * regular file of this size can be written.
+   */
+  static async create(operation: string, path: string, bytes: number): Promise<Output> {
+    try {
+      const { target, existing } = await findTarget(path);
+      const folder = dirname(target);
+      await checkRoom(folder, bytes);
+      const partial = join(folder, `.normpool-${randomUUID()}.partial`);
+      return new Output(operation, path, target, partial, await openPartial(partial, existing));
+    } catch (cause) {
+      throw new WriteFailedError(operation, path, describeSystemError(cause), { cause });
+    }
+  }
+
+  /** Appends the bytes of `cells`. */
+  async write({ buffer, byteOffset, byteLength }: ArrayBufferView): Promise<void> {
+    await this.#orFail(async () => {
+      for (let done = 0; done < byteLength; ) {
+        // A view of all bytes may be longer than a Uint8Array can be.
+        const piece = new Uint8Array(buffer, byteOffset + done, Math.min(PIECE_BYTES, byteLength - done));
+        done += (await this.#file.write(piece)).bytesWritten;
+      }
+    });
+  }
+
+  /** The file is complete: it gets its name, and lasts also where the machine loses power. */
+  async finish(): Promise<void> {
+    await this.#orFail(async () => {
+      await this.#file.sync();
+      await this.#file.close();
+      await rename(this.#partial, this.#target);
+    });
+    forget(this.#partial);
+    await syncFolder(dirname(this.#target));
+  }
+
+  /** Leaves nothing behind. */
+  async abandon(): Promise<void> {
+    await this.#file.close().catch(() => {});
+    await rm(this.#partial, { force: true }).catch(() => {});
+    forget(this.#partial);
+  }
+
+  async #orFail(step: () => Promise<void>): Promise<void> {
+    try {
+      await step();
+    } catch (cause) {
+      throw new WriteFailedError(this.#operation, this.#path, describeSystemError(cause), { cause });
+    }
+  }
+}
+
+/** Writes a file of `bytes` with `write`: all of it, or none. */
+export async function writeOutput<T>(
+  operation: string,
+  path: string,
+  bytes: number,
+  write: (output: Output) => Promise<T>,
+): Promise<T> {
+  const output = await Output.create(operation, path, bytes);
+  try {
+    const result = await write(output);
+    await output.finish();
+    return result;
+  } catch (error) {
+    await output.abandon();
+    throw error;
+  }
+}
+
+/** Makes the file with the mode, and where that is possible the owner, of the one that it replaces. */
+async function openPartial(partial: string, existing: Stats | undefined): Promise<FileHandle> {
+  keepFromStaying(partial);
+  let file: FileHandle | undefined;
+  try {
+    // At no time more open to others than what it replaces.
+    file = await open(partial, "wx", existing === undefined ? 0o666 : existing.mode & 0o700);
+    if (existing === undefined) return file;
+    const { uid, gid } = await file.stat();
+    // Only root may give files away. Before the mode: it takes setuid bits off.
+    if (uid !== existing.uid || gid !== existing.gid) await file.chown(existing.uid, existing.gid).catch(() => {});
+    await file.chmod(existing.mode & 0o7777);
+    return file;
+  } catch (error) {
+    await file?.close().catch(() => {});
+    await rm(partial, { force: true }).catch(() => {});
+    forget(partial);
+    throw error;
+  }
+}
+
+/** Without it a new name may be lost with the power. Some systems have no such thing; the file is in its place all the same. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r").catch(() => undefined);
+  await handle?.sync().catch(() => {});
+  await handle?.close().catch(() => {});
+}
+
+/** Files that a process that ends in the middle must not leave behind. */
+const partials = new Set<string>();
+
+function removePartials(): void {
+  for (const partial of partials) rmSync(partial, { force: true });
+}
+
+function keepFromStaying(partial: string): void {
+  if (partials.size === 0) process.on("exit", removePartials);
+  partials.add(partial);
+}
+
+function forget(partial: string): void {
+  partials.delete(partial);
+  if (partials.size === 0) process.off("exit", removePartials);
+}
