@@ -3,11 +3,16 @@
 /** Cells of a table; the first row is the header. */
 type Rows = readonly (readonly string[])[];
 
+export interface TableText {
+  readonly note?: string;
+  readonly rows: Rows;
+}
+
 export interface SectionText {
   readonly title: string;
   /** How to read the tables. */
   readonly notes: readonly string[];
-  readonly tables: readonly { readonly note?: string; readonly rows: Rows }[];
+  readonly tables: readonly TableText[];
   /** What was not measured, and why. */
   readonly leftOut?: readonly string[];
 }

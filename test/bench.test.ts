@@ -12,7 +12,7 @@ import { makePage } from "../bench/report/page.js";
 import { makePicture } from "../bench/report/picture.js";
 import type { Results } from "../bench/results.js";
 import { LIMIT } from "../bench/roofline.js";
-import { medianRatio, quantile, type Timing } from "../bench/samples.js";
+import type { Timing } from "../bench/samples.js";
 import { formatBytes } from "../bench/text.js";
 
 const COMMAND = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
@@ -51,13 +51,6 @@ test("thread counts are each up to 8, then fewer, and always 1 and all", () => {
   expect(threadCounts(3)).toEqual([1, 2, 3]);
   expect(threadCounts(8)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   expect(threadCounts(24)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24]);
-});
-
-test("quantiles lie between neighbours, ratios are the rounds' own", () => {
-  expect(quantile([3, 1, 2], 0.5)).toBe(2);
-  expect(quantile([1, 2], 0.5)).toBe(1.5);
-  expect(quantile([5], 0.99)).toBe(5);
-  expect(medianRatio([2, 40, 6], [1, 10, 3])).toBe(2);
 });
 
 test("sizes are powers of 1024", () => {

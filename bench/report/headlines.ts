@@ -39,7 +39,7 @@ export function headlines({ roofline, scaling, latency, peers, threads }: Result
   if (latency && middle) {
     found.push({
       value: `${(1000 * middle.time.median).toFixed(0)} us`,
-      says: `on [${middle.shape.join(", ")}], ${ratioToBest(latency.points, middle.bytes).toFixed(2)} times the better of one thread and y = 2x`,
+      says: `on [${middle.shape.join(", ")}], ${ratioToBest(latency, middle.bytes).toFixed(2)} times the better of one thread and y = 2x`,
     });
   }
   for (const row of peers?.rows ?? []) {
