@@ -20,7 +20,7 @@ const QUICK_TURNS: Turns = { rounds: 2, milliseconds: 1, batchMilliseconds: 0 };
 
 export const SERIES = ["normpool", "calling thread", "workers", "limit: y = 2x on the workers"] as const;
 
-export interface LatencyPoint {
+interface LatencyPoint {
   readonly shape: Shape;
   readonly bytes: number;
   readonly series: (typeof SERIES)[number];
@@ -86,7 +86,7 @@ async function prepareCalls(pool: BenchPool, tensors: Tensors, shape: Shape): Pr
 }
 
 /** normpool's time by that of the calling thread alone or the limit, whichever is better, in the same round; the rounds' median. */
-export function ratioToBest({ points, rounds }: Pick<LatencyResult, "points" | "rounds">, bytes: number): number {
+function ratioToBest({ points, rounds }: Pick<LatencyResult, "points" | "rounds">, bytes: number): number {
   const of = (series: LatencyPoint["series"]) =>
     mediansOfRounds(
       points.find((point) => point.bytes === bytes && point.series === series)?.time.samples ?? [],

@@ -48,3 +48,7 @@ export function formatBytes(bytes: number): string {
 export function formatThreads(threads: number): string {
   return `${threads} ${threads === 1 ? "thread" : "threads"}`;
 }
+
+export function formatPercent(share: number): string {
+  return `${Math.round(100 * share)}\u00a0%`;
+}

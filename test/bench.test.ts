@@ -117,7 +117,8 @@ describe("normpool bench --quick", () => {
   test("the page is well-formed, and needs nothing from elsewhere", () => {
     expect(page).toMatch(/^<!DOCTYPE html>\n<html lang="en">/);
     expectBalanced(page);
-    expect(page.match(/<svg /g)?.length).toBe(7);
+    expect(page.match(/<figure>/g)?.length).toBe(8);
+    expect(page.match(/<svg [^>]*role="img"/g)?.length).toBe(8);
     expect(page).not.toMatch(/<(script|link|img|iframe)\b|@import|url\(|https?:|(src|href)=/);
     const ids = [...page.matchAll(/ id="([^"]*)"/g)].map(([, id]) => id);
     expect(new Set(ids).size).toBe(ids.length);
@@ -126,7 +127,7 @@ describe("normpool bench --quick", () => {
   test("the page fits a phone, and is light or dark as its reader's system", () => {
     expect(page).toContain('name="viewport" content="width=device-width, initial-scale=1"');
     expect(page).toContain("@media (prefers-color-scheme: dark)");
-    expect(page).not.toMatch(/<svg [^>]* (width|height)=/);
+    expect(page).not.toMatch(/<svg [^>]*role="img"[^>]* (width|height)=/);
   });
 
   test("a hostile machine's name, and reasons, are text", async () => {
