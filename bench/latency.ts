@@ -86,7 +86,7 @@ async function prepareCalls(pool: BenchPool, tensors: Tensors, shape: Shape): Pr
 }
 
 /** normpool's time by that of the calling thread alone or the limit, whichever is better, in the same round; the rounds' median. */
-function ratioToBest({ points, rounds }: Pick<LatencyResult, "points" | "rounds">, bytes: number): number {
+export function ratioToBest({ points, rounds }: Pick<LatencyResult, "points" | "rounds">, bytes: number): number {
   const of = (series: LatencyPoint["series"]) =>
     mediansOfRounds(
       points.find((point) => point.bytes === bytes && point.series === series)?.time.samples ?? [],

@@ -29,6 +29,7 @@ export const SECTIONS: Readonly<Record<Section, readonly [heading: string, asks:
     "What do more threads give? The model says what more cores would give on this memory: threads share the arithmetic, and all together are no faster than memory.",
   ],
   latency: ["Small calls, and many at once", "What does one call cost, and does one wait for another?"],
+  cold: ["The first call of a process", "What do the start of threads and new memory cost?"],
   memory: ["Memory", "What does a process take beside its tensors?"],
   peers: ["Other libraries", "How long do others take for the same?"],
 };
