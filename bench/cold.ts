@@ -20,7 +20,7 @@ const PROCESSES = 7;
 const KINDS = ["limit", "LayerNorm"] as const;
 type Kind = (typeof KINDS)[number];
 
-export interface ColdRow {
+interface ColdRow {
   readonly kind: Kind;
   /** Into memory that nobody has touched. */
   readonly first: Timing;

@@ -51,5 +51,6 @@ table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tab
 th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--grid); font-weight: normal; }
 thead th { color: var(--soft); }
 th:first-child { text-align: left; padding-left: 0; position: sticky; left: 0; background: var(--surface); }
+details > p::first-letter { text-transform: uppercase; }
 summary { cursor: pointer; color: var(--soft); font-size: 0.9rem; margin-bottom: 8px; }
 `;
