@@ -1,4 +1,5 @@
 // What the bench writes as JSON. Times are milliseconds, sizes bytes.
+import type { ColdResult } from "./cold.js";
 import type { LatencyResult } from "./latency.js";
 import type { Machine } from "./machine.js";
 import type { MemoryResult } from "./memory.js";
@@ -20,6 +21,7 @@ export interface Results {
   readonly roofline?: RooflineResult;
   readonly scaling?: ScalingResult;
   readonly latency?: LatencyResult;
+  readonly cold?: ColdResult;
   readonly memory?: MemoryResult;
   readonly peers?: PeersResult;
 }

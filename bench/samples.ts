@@ -1,6 +1,6 @@
 // Sampling. `sampleInTurn` is for calls of tens of milliseconds that are compared with each other: all candidates in turn, round
-// after round, so that drift of a shared machine falls on each alike, and ratios are taken within a round. `sampleOne` is
-// tinybench's: one candidate for so long.
+// after round, so that drift of a shared machine falls on each alike, and ratios are taken within a round. Shorter calls are compared
+// by `sampleTurns`, in turns.ts. `sampleOne` is tinybench's: one candidate for so long.
 import { Bench } from "tinybench";
 
 export interface Candidate {
@@ -14,7 +14,7 @@ export interface Timing {
   readonly median: number;
   readonly fastest: number;
   readonly slowest: number;
-  /** Those of `sampleInTurn` in the order of the rounds, others sorted. */
+  /** In the order of the rounds; those of `sampleOne` sorted. */
   readonly samples: readonly number[];
 }
 
@@ -56,7 +56,7 @@ export interface Sampling {
 }
 
 /** Samples are bounded where calls are short: a few thousand say all there is to say. */
-const MOST = 2000;
+export const MOST = 2000;
 
 export async function sampleOne({ name, run }: Candidate, sampling: Sampling): Promise<Timing> {
   const { milliseconds, fewest, batchMilliseconds } = sampling;
@@ -85,7 +85,7 @@ export async function sampleOne({ name, run }: Candidate, sampling: Sampling): P
 }
 
 /** Calls for so long, at least once. Returns what the last ones took. */
-async function warmUp(run: () => Promise<unknown>, milliseconds: number): Promise<number> {
+export async function warmUp(run: () => Promise<unknown>, milliseconds: number): Promise<number> {
   const start = performance.now();
   for (let calls = 1; ; calls *= 2) {
     const before = performance.now();

@@ -1,5 +1,6 @@
 // Runs the bench's sections.
 import { GROUPS, type Group } from "./cases.js";
+import { measureCold } from "./cold.js";
 import { describeSections, SECTIONS, type Section } from "./describe.js";
 import { measureLatency } from "./latency.js";
 import { describeMachine, memoryToUse } from "./machine.js";
@@ -58,6 +59,8 @@ async function measure(
       return { scaling: await measureScaling(options) };
     case "latency":
       return { latency: await measureLatency(options) };
+    case "cold":
+      return { cold: measureCold(options) };
     case "memory":
       return { memory: measureMemory() };
     case "peers":

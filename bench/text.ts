@@ -3,11 +3,16 @@
 /** Cells of a table; the first row is the header. */
 type Rows = readonly (readonly string[])[];
 
+export interface TableText {
+  readonly note?: string;
+  readonly rows: Rows;
+}
+
 export interface SectionText {
   readonly title: string;
   /** How to read the tables. */
   readonly notes: readonly string[];
-  readonly tables: readonly { readonly note?: string; readonly rows: Rows }[];
+  readonly tables: readonly TableText[];
   /** What was not measured, and why. */
   readonly leftOut?: readonly string[];
 }
@@ -42,4 +47,8 @@ export function formatBytes(bytes: number): string {
 
 export function formatThreads(threads: number): string {
   return `${threads} ${threads === 1 ? "thread" : "threads"}`;
+}
+
+export function formatPercent(share: number): string {
+  return `${Math.round(100 * share)}\u00a0%`;
 }

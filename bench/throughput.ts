@@ -10,22 +10,25 @@ import type { SectionOptions } from "./section.js";
 import type { SectionText } from "./text.js";
 
 const ROUNDS = 15;
-const LIMIT = "limit: y = 2x";
-const LIMIT_IN_PLACE = "limit: x = 2x in place";
-const LIMIT_READ = "limit: one read";
-const PLAIN = "plain JavaScript LayerNorm";
+const QUICK_ROUNDS = 2;
+export const LIMIT = "limit: y = 2x";
+export const LIMIT_IN_PLACE = "limit: x = 2x in place";
+export const LIMIT_READ = "limit: one read";
+export const PLAIN = "plain JavaScript LayerNorm";
 
 /** Times that y = 2x moves its tensor's bytes; the other limits' bytes are counted as they are. */
 export const LIMIT_MOVES = 3;
 const MOVES: Readonly<Record<string, number>> = { [LIMIT_IN_PLACE]: 2, [LIMIT_READ]: 1 };
 
-interface ThroughputRow {
+export interface ThroughputRow {
   readonly group: string;
   readonly name: string;
   readonly threads: number;
   readonly time: Timing;
   readonly gigabytesPerSecond: number;
-  /** To the limits' time for as many bytes, in the same round; the rounds' median. */
+  /** Milliseconds of what it is compared with: the limits for as many bytes, or another case. Of their medians. */
+  readonly limit: number;
+  /** To that, in the same round; the rounds' median. */
   readonly ratio: number;
   readonly atMost?: number;
 }
@@ -75,20 +78,21 @@ function rowsOf(group: Group, threads: number, { samples, bytes, limitBytes }: M
     const moved = MOVES[name] ?? (of?.inPlace === true ? 2 : (of?.moved ?? LIMIT_MOVES) + (of?.reads ?? 0));
     const other = of?.to === undefined ? undefined : samples.get(of.to);
     const base = of?.inPlace === true ? LIMIT_IN_PLACE : name.startsWith("limit") ? name : LIMIT;
-    const reads = samples.get(LIMIT_READ) ?? [];
-    // The limits' time for as many bytes as the case moves.
     const share = size / limitBytes;
     const moves = share * (of?.inPlace === true ? 1 : (of?.moved ?? LIMIT_MOVES) / LIMIT_MOVES);
-    const limits = (samples.get(base) ?? []).map(
-      (time, round) => time * moves + (reads[round] ?? 0) * share * (of?.reads ?? 0),
-    );
+    const reads = share * (of?.reads ?? 0);
+    /** Of one round, or of medians: the limits' time for as many bytes as the case moves. */
+    const limitOf = (limit: number, read: number) => limit * moves + read * reads;
+    const [limits, allReads] = [samples.get(base) ?? [], samples.get(LIMIT_READ) ?? []];
+    const ofRounds = limits.map((limit, round) => limitOf(limit, allReads[round] ?? 0));
     return {
       group: group.name,
       name,
       threads,
       time: timingOf(values),
       gigabytesPerSecond: (size * moved) / median(values) / 1e6,
-      ratio: medianRatio(values, other ?? limits),
+      limit: other === undefined ? limitOf(median(limits), median(allReads)) : median(other),
+      ratio: medianRatio(values, other ?? ofRounds),
       ...(of?.atMost !== undefined && { atMost: of.atMost }),
     };
   });
@@ -97,9 +101,9 @@ function rowsOf(group: Group, threads: number, { samples, bytes, limitBytes }: M
 export async function measureThroughput(
   groups: readonly Group[],
   threadCounts: readonly number[],
-  { onShare }: Pick<SectionOptions, "onShare">,
-  rounds = ROUNDS,
+  { onShare, quick }: Pick<SectionOptions, "onShare" | "quick">,
 ): Promise<ThroughputResult> {
+  const rounds = quick ? QUICK_ROUNDS : ROUNDS;
   const rows: ThroughputRow[] = [];
   for (const [i, group] of groups.entries()) {
     for (const [j, threads] of threadCounts.entries()) {
@@ -111,11 +115,21 @@ export async function measureThroughput(
 }
 
 export function describeThroughput({ rounds, rows }: ThroughputResult): SectionText {
-  const header = (group: string) => [group, "threads", "ms", "", "GB/s", "ratio to limit", "at most", "times 1 thread"];
+  const header = (group: string) => [
+    group,
+    "threads",
+    "ms",
+    "",
+    "GB/s",
+    "limit: ms",
+    "ratio",
+    "at most",
+    "times 1 thread",
+  ];
   const groups = [...new Set(rows.map(({ group }) => group))];
   const tables = groups.map((group) => {
     const own = rows.filter((row) => row.group === group);
-    const lines = own.map(({ name, threads, time, gigabytesPerSecond, ratio, atMost }) => {
+    const lines = own.map(({ name, threads, time, gigabytesPerSecond, limit, ratio, atMost }) => {
       const single = own.find((row) => row.name === name && row.threads === 1);
       return [
         name,
@@ -123,6 +137,7 @@ export function describeThroughput({ rounds, rows }: ThroughputResult): SectionT
         time.median.toFixed(1),
         `(${time.fastest.toFixed(1)} to ${time.slowest.toFixed(1)})`,
         gigabytesPerSecond.toFixed(1),
+        limit.toFixed(1),
         ratio.toFixed(2),
         atMost?.toFixed(2) ?? "",
         single === undefined || threads === 1 ? "" : (single.time.median / time.median).toFixed(2),
@@ -134,8 +149,8 @@ export function describeThroughput({ rounds, rows }: ThroughputResult): SectionT
     title: "Throughput",
     notes: [
       `medians of ${rounds} rounds (fastest to slowest).`,
-      "GB/s counts each read, each write and the reads for ownership; the ratio is the median of the rounds' own ratios,",
-      "to the limits' time for as many bytes; of wrapped tensors, to the time of the arena's.",
+      "GB/s counts each read, each write and the reads for ownership. The limit is the limits' time for as many bytes, of wrapped",
+      "tensors the time of the arena's; the ratio is the median of the rounds' own ratios to it.",
     ],
     tables,
   };

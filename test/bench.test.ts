@@ -12,7 +12,7 @@ import { makePage } from "../bench/report/page.js";
 import { makePicture } from "../bench/report/picture.js";
 import type { Results } from "../bench/results.js";
 import { LIMIT } from "../bench/roofline.js";
-import { medianRatio, quantile, type Timing } from "../bench/samples.js";
+import type { Timing } from "../bench/samples.js";
 import { formatBytes } from "../bench/text.js";
 
 const COMMAND = fileURLToPath(new URL("../src/cli/main.js", import.meta.url));
@@ -51,13 +51,6 @@ test("thread counts are each up to 8, then fewer, and always 1 and all", () => {
   expect(threadCounts(3)).toEqual([1, 2, 3]);
   expect(threadCounts(8)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   expect(threadCounts(24)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24]);
-});
-
-test("quantiles lie between neighbours, ratios are the rounds' own", () => {
-  expect(quantile([3, 1, 2], 0.5)).toBe(2);
-  expect(quantile([1, 2], 0.5)).toBe(1.5);
-  expect(quantile([5], 0.99)).toBe(5);
-  expect(medianRatio([2, 40, 6], [1, 10, 3])).toBe(2);
 });
 
 test("sizes are powers of 1024", () => {
@@ -124,7 +117,8 @@ describe("normpool bench --quick", () => {
   test("the page is well-formed, and needs nothing from elsewhere", () => {
     expect(page).toMatch(/^<!DOCTYPE html>\n<html lang="en">/);
     expectBalanced(page);
-    expect(page.match(/<svg /g)?.length).toBe(7);
+    expect(page.match(/<figure>/g)?.length).toBe(8);
+    expect(page.match(/<svg [^>]*role="img"/g)?.length).toBe(8);
     expect(page).not.toMatch(/<(script|link|img|iframe)\b|@import|url\(|https?:|(src|href)=/);
     const ids = [...page.matchAll(/ id="([^"]*)"/g)].map(([, id]) => id);
     expect(new Set(ids).size).toBe(ids.length);
@@ -133,7 +127,7 @@ describe("normpool bench --quick", () => {
   test("the page fits a phone, and is light or dark as its reader's system", () => {
     expect(page).toContain('name="viewport" content="width=device-width, initial-scale=1"');
     expect(page).toContain("@media (prefers-color-scheme: dark)");
-    expect(page).not.toMatch(/<svg [^>]* (width|height)=/);
+    expect(page).not.toMatch(/<svg [^>]*role="img"[^>]* (width|height)=/);
   });
 
   test("a hostile machine's name, and reasons, are text", async () => {
