@@ -1,6 +1,9 @@
 // Checks of arguments, for whatever the public face takes.
 import { describe, InvalidArgumentError } from "./errors.js";
 
+/** Options with each one said: what callers may leave out, or give as undefined, is there. */
+export type Complete<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
+
 /** `given` over `defaults`. Throws InvalidArgumentError on anything but an object of the defaults' keys. */
 export function readOptions<T extends object>(operation: string, given: unknown, defaults: T, argument = "options"): T {
   if (given === undefined) return defaults;

@@ -40,29 +40,29 @@ export { MAX_THREADS } from "./run/threads.js";
 
 export interface NormPoolOptions {
   /** Worker threads, up to 255. Default: os.availableParallelism(). They start with the first tensor that is worth it. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Bytes that the pool's memory may grow to, its tensors and what running calls need; beyond them it is an OutOfMemoryError. Default: 4 GiB. */
-  readonly maxMemory?: number;
+  readonly maxMemory?: number | undefined;
   /**
    * Calls at once that are large enough for workers, running and waiting; one more is rejected with a QueueFullError. Default: any number.
    */
-  readonly maxQueue?: number;
+  readonly maxQueue?: number | undefined;
   /**
    * Whether the calling thread computes where no worker thread can be had, a slice in each turn of the event loop: slowly, told once by a process
    * warning. If not, such calls are rejected with a WorkerFailedError. Default: true.
    */
-  readonly fallback?: boolean;
+  readonly fallback?: boolean | undefined;
   /**
    * Milliseconds after which a worker that has not got on with its slice, which takes one or two, is taken to be stuck: its thread is ended, and
    * the slice done by another. Default: 60,000.
    */
-  readonly sliceTimeout?: number;
+  readonly sliceTimeout?: number | undefined;
 }
 
 /** What `close` takes. */
 export interface CloseOptions {
   /** Whether calls that are running are rejected, with a PoolClosedError, and not waited for. Default: false. */
-  readonly abort?: boolean;
+  readonly abort?: boolean | undefined;
 }
 
 /** How a pool does. */

@@ -7,10 +7,13 @@ import {
   GroupNorm,
   InstanceNorm1d,
   LayerNorm,
+  LazyBatchNorm1d,
+  LocalResponseNorm,
   NormPool,
   type Parameter,
   RMSNorm,
   type Tensor,
+  UnitNorm,
 } from "../src/index.js";
 
 test("what the defaults have is not possibly null", () => {
@@ -39,6 +42,48 @@ test("what an option leaves out is null, and what nobody can know may be", () =>
   expectTypeOf(new InstanceNorm1d(3, { affine: true, trackRunningStats: true }).runningMean).toEqualTypeOf<Parameter>();
   const options: ChannelNormOptions = { affine: instance.weight !== null };
   expectTypeOf(new BatchNorm1d(3, options).weight).toEqualTypeOf<Parameter | null>();
+});
+
+test("a parameter and a running statistic may be set to null, as in PyTorch, and to another array", () => {
+  const norm = new BatchNorm1d(3);
+  norm.weight = null;
+  norm.bias = new Float32Array(3);
+  norm.runningMean = null;
+  norm.runningVar = null;
+  norm.numBatchesTracked = null;
+  expect(Object.keys(norm.stateDict())).toEqual(["bias"]);
+  const layers = [new LayerNorm(3), new RMSNorm(3), new GroupNorm(1, 3), new InstanceNorm1d(3, { affine: true })];
+  for (const layer of layers) layer.weight = null;
+  // @ts-expect-error: not an array of plain numbers
+  norm.weight = [1, 2, 3];
+});
+
+test("an option that is undefined is as one that is not given", async () => {
+  const some: { eps?: number | undefined; affine?: boolean | undefined } = {};
+  const layers = [
+    new LayerNorm(3, { eps: undefined, elementwiseAffine: undefined, bias: undefined, dtype: undefined }),
+    new RMSNorm(3, { eps: undefined }),
+    new GroupNorm(1, 3, { eps: some.eps }),
+    new BatchNorm1d(3, { eps: some.eps, momentum: undefined, trackRunningStats: undefined }),
+    new LazyBatchNorm1d({ eps: some.eps }),
+    new UnitNorm(3, { eps: undefined }),
+    new LocalResponseNorm(3, { alpha: undefined, beta: undefined, k: undefined }),
+  ];
+  expect(layers.map(String)).toEqual([
+    String(new LayerNorm(3)),
+    String(new RMSNorm(3)),
+    String(new GroupNorm(1, 3)),
+    String(new BatchNorm1d(3)),
+    String(new LazyBatchNorm1d()),
+    String(new UnitNorm(3)),
+    String(new LocalResponseNorm(3)),
+  ]);
+  expectTypeOf(new LayerNorm(3, { elementwiseAffine: undefined }).weight).toEqualTypeOf<Parameter>();
+  expectTypeOf(new BatchNorm1d(3, some).weight).toEqualTypeOf<Parameter | null>();
+  const layer = new LayerNorm(3);
+  layer.loadStateDict(layer.stateDict({ prefix: undefined }), { strict: undefined, prefix: undefined });
+  const undefineds = { threads: 1, maxMemory: undefined, maxQueue: undefined, fallback: undefined };
+  await new NormPool({ ...undefineds, sliceTimeout: undefined }).close({ abort: undefined });
 });
 
 test("tensors and results are typed by their dtype", async () => {

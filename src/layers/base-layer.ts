@@ -1,4 +1,4 @@
-import { checkBoolean, readOptions } from "../check.js";
+import { type Complete, checkBoolean, readOptions } from "../check.js";
 import { describe, InvalidArgumentError } from "../errors.js";
 import type { Parameter } from "../tensor/parameter.js";
 import type { Shape } from "../tensor/shape.js";
@@ -47,7 +47,7 @@ export abstract class BaseLayer implements Layer {
   /** A copy of the parameters and buffers, with PyTorch's keys in its order, each after `prefix`. @throws InvalidArgumentError */
   stateDict(options?: SaveStateOptions): StateDict {
     const operation = `${this.name}.stateDict`;
-    const { prefix } = readOptions<Required<SaveStateOptions>>(operation, options, { prefix: "" });
+    const { prefix } = readOptions<Complete<SaveStateOptions>>(operation, options, { prefix: "" });
     return saveState(operation, this.stateEntries(), checkPrefix(operation, prefix));
   }
 
@@ -57,7 +57,7 @@ export abstract class BaseLayer implements Layer {
    */
   loadStateDict(dict: StateDict, options?: LoadStateOptions): void {
     const operation = `${this.name}.loadStateDict`;
-    const { strict, prefix } = readOptions<Required<LoadStateOptions>>(operation, options, {
+    const { strict, prefix } = readOptions<Complete<LoadStateOptions>>(operation, options, {
       strict: true,
       prefix: "",
     });

@@ -1,4 +1,4 @@
-import { checkBoolean, readOptions } from "../check.js";
+import { type Complete, checkBoolean, readOptions } from "../check.js";
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import type { RunningStatistics } from "../merge/statistics.js";
 import { batchNormGeometry } from "../plan/geometry.js";
@@ -7,9 +7,9 @@ import { checkCount, checkLength } from "./arguments.js";
 import { channelView, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
 import type { LayerCall, Normalization, Numbers, RunningUpdate } from "./layer.js";
-import type { IfBias, IfOption, NoOptions } from "./presence.js";
+import type { NoOptions } from "./presence.js";
 
-const DEFAULTS: Required<ChannelNormOptions> = {
+const DEFAULTS: Complete<ChannelNormOptions> = {
   eps: 1e-5,
   momentum: 0.1,
   affine: true,
@@ -22,7 +22,7 @@ const DEFAULTS: Required<ChannelNormOptions> = {
  * Batch normalisation (Ioffe, Szegedy 2015, arXiv:1502.03167), as torch.nn.BatchNorm1d/2d/3d: mean and biased variance of
  * each channel over all samples and space; weight and bias per channel. In evaluation the running statistics, if kept.
  */
-abstract class BatchNorm extends ChannelNorm {
+abstract class BatchNorm<O> extends ChannelNorm<O, true> {
   readonly #ranks: readonly number[] | null;
 
   /** @param ranks of input that the class takes; none said is 2 and more. */
@@ -32,7 +32,7 @@ abstract class BatchNorm extends ChannelNorm {
     numFeatures: number | typeof LAZY,
     options: ChannelNormOptions | undefined,
   ) {
-    super(name, numFeatures, readOptions<Required<ChannelNormOptions>>(name, options, DEFAULTS));
+    super(name, numFeatures, readOptions<Complete<ChannelNormOptions>>(name, options, DEFAULTS));
     this.#ranks = ranks;
   }
 
@@ -112,13 +112,7 @@ abstract class BatchNorm extends ChannelNorm {
 }
 
 /** BatchNorm of `[N, C]` or `[N, C, L]`; output the same shape. See torch.nn.BatchNorm1d. */
-export class BatchNorm1d<const O extends ChannelNormOptions = NoOptions> extends BatchNorm {
-  declare weight: IfOption<O, "affine", true>;
-  declare bias: IfBias<O, "affine", true>;
-  declare runningMean: IfOption<O, "trackRunningStats", true>;
-  declare runningVar: IfOption<O, "trackRunningStats", true>;
-  declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
-
+export class BatchNorm1d<const O extends ChannelNormOptions = NoOptions> extends BatchNorm<O> {
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
     super("BatchNorm1d", [2, 3], numFeatures, options);
@@ -130,13 +124,7 @@ export class BatchNorm1d<const O extends ChannelNormOptions = NoOptions> extends
 }
 
 /** BatchNorm of `[N, C, H, W]`; output the same shape. See torch.nn.BatchNorm2d. */
-export class BatchNorm2d<const O extends ChannelNormOptions = NoOptions> extends BatchNorm {
-  declare weight: IfOption<O, "affine", true>;
-  declare bias: IfBias<O, "affine", true>;
-  declare runningMean: IfOption<O, "trackRunningStats", true>;
-  declare runningVar: IfOption<O, "trackRunningStats", true>;
-  declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
-
+export class BatchNorm2d<const O extends ChannelNormOptions = NoOptions> extends BatchNorm<O> {
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
     super("BatchNorm2d", [4], numFeatures, options);
@@ -148,13 +136,7 @@ export class BatchNorm2d<const O extends ChannelNormOptions = NoOptions> extends
 }
 
 /** BatchNorm of `[N, C, D, H, W]`; output the same shape. See torch.nn.BatchNorm3d. */
-export class BatchNorm3d<const O extends ChannelNormOptions = NoOptions> extends BatchNorm {
-  declare weight: IfOption<O, "affine", true>;
-  declare bias: IfBias<O, "affine", true>;
-  declare runningMean: IfOption<O, "trackRunningStats", true>;
-  declare runningVar: IfOption<O, "trackRunningStats", true>;
-  declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
-
+export class BatchNorm3d<const O extends ChannelNormOptions = NoOptions> extends BatchNorm<O> {
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
     super("BatchNorm3d", [5], numFeatures, options);
@@ -166,7 +148,7 @@ export class BatchNorm3d<const O extends ChannelNormOptions = NoOptions> extends
 }
 
 /** BatchNorm1d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyBatchNorm1d. */
-export class LazyBatchNorm1d extends BatchNorm {
+export class LazyBatchNorm1d extends BatchNorm<ChannelNormOptions> {
   /** @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
     super("LazyBatchNorm1d", [2, 3], LAZY, options);
@@ -179,7 +161,7 @@ export class LazyBatchNorm1d extends BatchNorm {
 }
 
 /** BatchNorm2d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyBatchNorm2d. */
-export class LazyBatchNorm2d extends BatchNorm {
+export class LazyBatchNorm2d extends BatchNorm<ChannelNormOptions> {
   /** @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
     super("LazyBatchNorm2d", [4], LAZY, options);
@@ -192,7 +174,7 @@ export class LazyBatchNorm2d extends BatchNorm {
 }
 
 /** BatchNorm3d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyBatchNorm3d. */
-export class LazyBatchNorm3d extends BatchNorm {
+export class LazyBatchNorm3d extends BatchNorm<ChannelNormOptions> {
   /** @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
     super("LazyBatchNorm3d", [5], LAZY, options);
@@ -218,13 +200,7 @@ export class LazyBatchNorm3d extends BatchNorm {
  * added alike (`pool.gradientSums`, `addGradientSums`); gradients of weight and bias stay each part's own. Without `moments` the
  * input is the whole batch, and in evaluation it is BatchNorm.
  */
-export class SyncBatchNorm<const O extends ChannelNormOptions = NoOptions> extends BatchNorm {
-  declare weight: IfOption<O, "affine", true>;
-  declare bias: IfBias<O, "affine", true>;
-  declare runningMean: IfOption<O, "trackRunningStats", true>;
-  declare runningVar: IfOption<O, "trackRunningStats", true>;
-  declare numBatchesTracked: IfOption<O, "trackRunningStats", true, number>;
-
+export class SyncBatchNorm<const O extends ChannelNormOptions = NoOptions> extends BatchNorm<O> {
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
     super("SyncBatchNorm", null, numFeatures, options);

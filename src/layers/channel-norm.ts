@@ -1,9 +1,10 @@
-import { checkBoolean, checkPositiveInteger } from "../check.js";
+import { type Complete, checkBoolean, checkPositiveInteger } from "../check.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { settled } from "../merge/moments.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
+import { TrackingLayer } from "./affine-layer.js";
 import {
   checkEps,
   checkInputDtype,
@@ -13,33 +14,33 @@ import {
   makeParameter,
   type ParameterDtype,
 } from "./arguments.js";
-import { affineEntries, BaseLayer, floatEntry, pythonBoolean, pythonFloat, resetAffine } from "./base-layer.js";
+import { affineEntries, floatEntry, pythonBoolean, pythonFloat, resetAffine } from "./base-layer.js";
 import type { LayerCall, Normalization } from "./layer.js";
 import type { LoadStateOptions, SaveStateOptions, StateDict, StateEntry } from "./state.js";
 
 export interface ChannelNormOptions {
   /** Added to the variance. Default 1e-5. */
-  readonly eps?: number;
+  readonly eps?: number | undefined;
   /**
    * Share of the new statistics in the running ones: running = momentum * new + (1 - momentum) * running. Default 0.1.
    * Null: BatchNorm averages all batches alike, InstanceNorm does not update.
    */
-  readonly momentum?: number | null;
+  readonly momentum?: number | null | undefined;
   /** Whether there are a weight and a bias per channel. Default true for BatchNorm, false for InstanceNorm. */
-  readonly affine?: boolean;
+  readonly affine?: boolean | undefined;
   /** Whether running statistics are kept, and used in evaluation. Default true for BatchNorm, false for InstanceNorm. */
-  readonly trackRunningStats?: boolean;
+  readonly trackRunningStats?: boolean | undefined;
   /** With `affine: true`, whether there is a bias. Default true. */
-  readonly bias?: boolean;
+  readonly bias?: boolean | undefined;
   /** Type of the parameters. Default "float32", for input of all dtypes but float64; "float64" for that. */
-  readonly dtype?: ParameterDtype;
+  readonly dtype?: ParameterDtype | undefined;
 }
 
 /** In the place of a lazy layer's number of channels, which it learns from its first input. Nothing that a caller can pass. */
 export const LAZY = Symbol("lazy");
 
 /** Parameters and running statistics by channel: what BatchNorm and InstanceNorm have in common (torch's _NormBase). */
-export abstract class ChannelNorm extends BaseLayer {
+export abstract class ChannelNorm<O, Default extends boolean> extends TrackingLayer<O, Default> {
   /** Added to the variance. */
   readonly eps: number;
   /** Share of the new statistics in the running ones; null as ChannelNormOptions says. */
@@ -48,21 +49,11 @@ export abstract class ChannelNorm extends BaseLayer {
   readonly trackRunningStats: boolean;
   /** Type of parameters and running statistics. */
   readonly dtype: ParameterDtype;
-  /** `[numFeatures]`, starts at 1. Null without affine. */
-  weight: Parameter | null = null;
-  /** `[numFeatures]`, starts at 0. Null without affine or bias. */
-  bias: Parameter | null = null;
-  /** `[numFeatures]`, starts at 0. Null without tracking. */
-  runningMean: Parameter | null = null;
-  /** `[numFeatures]`, unbiased variances, starts at 1. Null without tracking. */
-  runningVar: Parameter | null = null;
-  /** Batches that the running statistics have seen in training. Null without tracking. */
-  numBatchesTracked: number | null;
   #numFeatures = 0;
   readonly #affine: boolean;
   readonly #bias: boolean;
 
-  protected constructor(name: string, numFeatures: number | typeof LAZY, options: Required<ChannelNormOptions>) {
+  protected constructor(name: string, numFeatures: number | typeof LAZY, options: Complete<ChannelNormOptions>) {
     super();
     this.eps = checkEps(name, options.eps);
     this.momentum = checkMomentum(name, options.momentum);
@@ -72,7 +63,7 @@ export abstract class ChannelNorm extends BaseLayer {
     this.#bias = checkBoolean(name, "bias", options.bias);
     this.numBatchesTracked = this.trackRunningStats ? 0 : null;
     this.fix("eps", "momentum", "trackRunningStats", "dtype");
-    if (numFeatures !== LAZY) this.#initialize(checkPositiveInteger(name, "numFeatures", numFeatures));
+    this.#initialize(numFeatures === LAZY ? 0 : checkPositiveInteger(name, "numFeatures", numFeatures));
   }
 
   /** Channels of an input. 0 in a lazy layer that has seen none. */

@@ -1,7 +1,8 @@
-import { checkBoolean, checkPositiveInteger, readOptions } from "../check.js";
+import { type Complete, checkBoolean, checkPositiveInteger, readOptions } from "../check.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { groupNormGeometry } from "../plan/geometry.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
+import { AffineLayer } from "./affine-layer.js";
 import {
   checkEps,
   checkInputDtype,
@@ -10,21 +11,21 @@ import {
   makeParameter,
   type ParameterDtype,
 } from "./arguments.js";
-import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
+import { affineEntries, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
 import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
-import type { IfBias, IfOption, NoOptions } from "./presence.js";
+import type { NoOptions } from "./presence.js";
 import type { StateEntry } from "./state.js";
 
 export interface GroupNormOptions {
   /** Added to the variance. Default 1e-5. */
-  readonly eps?: number;
+  readonly eps?: number | undefined;
   /** Whether there are a weight and a bias per channel. Default true. */
-  readonly affine?: boolean;
+  readonly affine?: boolean | undefined;
   /** With `affine: true`, whether there is a bias. Default true. */
-  readonly bias?: boolean;
+  readonly bias?: boolean | undefined;
   /** Type of the parameters. Default "float32", for input of all dtypes but float64; "float64" for that. */
-  readonly dtype?: ParameterDtype;
+  readonly dtype?: ParameterDtype | undefined;
 }
 
 /**
@@ -33,7 +34,7 @@ export interface GroupNormOptions {
  *
  * Input `[N, C, *]` (or with `channelAxis` C elsewhere), output the same. The same in training and evaluation.
  */
-export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends BaseLayer {
+export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends AffineLayer<O, "affine"> {
   /** Groups that the channels are divided into. */
   readonly numGroups: number;
   /** Channels of an input, its dimension 1. */
@@ -42,15 +43,11 @@ export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends Bas
   readonly dtype: ParameterDtype;
   /** Added to the variance. */
   readonly eps: number;
-  /** `[numChannels]`, starts at 1. Null without affine. */
-  weight: IfOption<O, "affine", true>;
-  /** `[numChannels]`, starts at 0. Null without affine or bias. */
-  bias: IfBias<O, "affine", true>;
 
   /** @throws InvalidArgumentError, also if numChannels is not divisible by numGroups. */
   constructor(numGroups: number, numChannels: number, options?: O) {
     super();
-    const { eps, affine, bias, dtype } = readOptions<Required<GroupNormOptions>>(this.name, options, {
+    const { eps, affine, bias, dtype } = readOptions<Complete<GroupNormOptions>>(this.name, options, {
       eps: 1e-5,
       affine: true,
       bias: true,
@@ -69,10 +66,8 @@ export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends Bas
     }
     this.eps = checkEps(this.name, eps);
     const withWeight = checkBoolean(this.name, "affine", affine);
-    this.weight = (withWeight ? makeParameter(this.dtype, numChannels, 1) : null) as this["weight"];
-    this.bias = (
-      checkBoolean(this.name, "bias", bias) && withWeight ? makeParameter(this.dtype, numChannels, 0) : null
-    ) as this["bias"];
+    this.weight = withWeight ? makeParameter(this.dtype, numChannels, 1) : null;
+    this.bias = checkBoolean(this.name, "bias", bias) && withWeight ? makeParameter(this.dtype, numChannels, 0) : null;
     this.fix("numGroups", "numChannels", "dtype", "eps");
   }
 

@@ -1,4 +1,4 @@
-import { checkBoolean, readOptions } from "../check.js";
+import { type Complete, checkBoolean, readOptions } from "../check.js";
 import { InvalidShapeError } from "../errors.js";
 import { NOTHING, type RunningStatistics } from "../merge/statistics.js";
 import { instanceNormGeometry } from "../plan/geometry.js";
@@ -7,9 +7,9 @@ import { checkLength } from "./arguments.js";
 import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
 import { ChannelNorm, type ChannelNormOptions, LAZY, updateRunning } from "./channel-norm.js";
 import type { LayerCall, Normalization, RunningUpdate } from "./layer.js";
-import type { IfBias, IfOption, NoOptions } from "./presence.js";
+import type { NoOptions } from "./presence.js";
 
-const DEFAULTS: Required<ChannelNormOptions> = {
+const DEFAULTS: Complete<ChannelNormOptions> = {
   eps: 1e-5,
   momentum: 0.1,
   affine: false,
@@ -22,7 +22,7 @@ const DEFAULTS: Required<ChannelNormOptions> = {
  * Instance normalisation (Ulyanov, Vedaldi, Lempitsky 2016, arXiv:1607.08022), as torch.nn.InstanceNorm1d/2d/3d: mean and biased
  * variance of each sample's channel over space; weight and bias per channel. In evaluation the running statistics, if kept.
  */
-abstract class InstanceNorm extends ChannelNorm {
+abstract class InstanceNorm<O> extends ChannelNorm<O, false> {
   readonly #rank: number;
   #warned = false;
 
@@ -32,9 +32,9 @@ abstract class InstanceNorm extends ChannelNorm {
     rank: number,
     numFeatures: number | typeof LAZY,
     options: ChannelNormOptions | undefined,
-    defaults: Partial<ChannelNormOptions> = {},
+    defaults: Partial<Complete<ChannelNormOptions>> = {},
   ) {
-    super(name, numFeatures, readOptions<Required<ChannelNormOptions>>(name, options, { ...DEFAULTS, ...defaults }));
+    super(name, numFeatures, readOptions<Complete<ChannelNormOptions>>(name, options, { ...DEFAULTS, ...defaults }));
     this.#rank = rank;
   }
 
@@ -110,13 +110,7 @@ abstract class InstanceNorm extends ChannelNorm {
 }
 
 /** InstanceNorm of `[N, C, L]` or `[C, L]`; output the same shape. See torch.nn.InstanceNorm1d. */
-export class InstanceNorm1d<const O extends ChannelNormOptions = NoOptions> extends InstanceNorm {
-  declare weight: IfOption<O, "affine", false>;
-  declare bias: IfBias<O, "affine", false>;
-  declare runningMean: IfOption<O, "trackRunningStats", false>;
-  declare runningVar: IfOption<O, "trackRunningStats", false>;
-  declare numBatchesTracked: IfOption<O, "trackRunningStats", false, number>;
-
+export class InstanceNorm1d<const O extends ChannelNormOptions = NoOptions> extends InstanceNorm<O> {
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
     super("InstanceNorm1d", 3, numFeatures, options);
@@ -128,13 +122,7 @@ export class InstanceNorm1d<const O extends ChannelNormOptions = NoOptions> exte
 }
 
 /** InstanceNorm of `[N, C, H, W]` or `[C, H, W]`; output the same shape. See torch.nn.InstanceNorm2d. */
-export class InstanceNorm2d<const O extends ChannelNormOptions = NoOptions> extends InstanceNorm {
-  declare weight: IfOption<O, "affine", false>;
-  declare bias: IfBias<O, "affine", false>;
-  declare runningMean: IfOption<O, "trackRunningStats", false>;
-  declare runningVar: IfOption<O, "trackRunningStats", false>;
-  declare numBatchesTracked: IfOption<O, "trackRunningStats", false, number>;
-
+export class InstanceNorm2d<const O extends ChannelNormOptions = NoOptions> extends InstanceNorm<O> {
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
     super("InstanceNorm2d", 4, numFeatures, options);
@@ -146,13 +134,7 @@ export class InstanceNorm2d<const O extends ChannelNormOptions = NoOptions> exte
 }
 
 /** InstanceNorm of `[N, C, D, H, W]` or `[C, D, H, W]`; output the same shape. See torch.nn.InstanceNorm3d. */
-export class InstanceNorm3d<const O extends ChannelNormOptions = NoOptions> extends InstanceNorm {
-  declare weight: IfOption<O, "affine", false>;
-  declare bias: IfBias<O, "affine", false>;
-  declare runningMean: IfOption<O, "trackRunningStats", false>;
-  declare runningVar: IfOption<O, "trackRunningStats", false>;
-  declare numBatchesTracked: IfOption<O, "trackRunningStats", false, number>;
-
+export class InstanceNorm3d<const O extends ChannelNormOptions = NoOptions> extends InstanceNorm<O> {
   /** @throws InvalidArgumentError */
   constructor(numFeatures: number, options?: O) {
     super("InstanceNorm3d", 5, numFeatures, options);
@@ -164,7 +146,7 @@ export class InstanceNorm3d<const O extends ChannelNormOptions = NoOptions> exte
 }
 
 /** InstanceNorm1d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyInstanceNorm1d. */
-export class LazyInstanceNorm1d extends InstanceNorm {
+export class LazyInstanceNorm1d extends InstanceNorm<ChannelNormOptions> {
   /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
     super("LazyInstanceNorm1d", 3, LAZY, options, { affine: true, trackRunningStats: true });
@@ -177,7 +159,7 @@ export class LazyInstanceNorm1d extends InstanceNorm {
 }
 
 /** InstanceNorm2d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyInstanceNorm2d. */
-export class LazyInstanceNorm2d extends InstanceNorm {
+export class LazyInstanceNorm2d extends InstanceNorm<ChannelNormOptions> {
   /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
     super("LazyInstanceNorm2d", 4, LAZY, options, { affine: true, trackRunningStats: true });
@@ -190,7 +172,7 @@ export class LazyInstanceNorm2d extends InstanceNorm {
 }
 
 /** InstanceNorm3d that learns its number of channels from its first input, or from the state it loads. See torch.nn.LazyInstanceNorm3d. */
-export class LazyInstanceNorm3d extends InstanceNorm {
+export class LazyInstanceNorm3d extends InstanceNorm<ChannelNormOptions> {
   /** `affine` and `trackRunningStats` are true by default, as in PyTorch. @throws InvalidArgumentError */
   constructor(options?: ChannelNormOptions) {
     super("LazyInstanceNorm3d", 5, LAZY, options, { affine: true, trackRunningStats: true });

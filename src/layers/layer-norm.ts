@@ -1,7 +1,8 @@
-import { checkBoolean, readOptions } from "../check.js";
+import { type Complete, checkBoolean, readOptions } from "../check.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { axisNormGeometry, layerNormGeometry } from "../plan/geometry.js";
 import { cellsOf, formatShape, product, type Shape } from "../tensor/shape.js";
+import { AffineLayer } from "./affine-layer.js";
 import {
   checkEps,
   checkInputDtype,
@@ -10,22 +11,22 @@ import {
   makeParameter,
   type ParameterDtype,
 } from "./arguments.js";
-import { affineEntries, BaseLayer, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
+import { affineEntries, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
 import { channelView, resolveAxis } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
 import { checkNormalizedShape, formatNormalizedShape, outerRank } from "./normalized-shape.js";
-import type { IfBias, IfOption, NoOptions } from "./presence.js";
+import type { NoOptions } from "./presence.js";
 import type { StateEntry } from "./state.js";
 
 export interface LayerNormOptions {
   /** Added to the variance. Default 1e-5. */
-  readonly eps?: number;
+  readonly eps?: number | undefined;
   /** Whether there are a weight and a bias per normalised cell. Default true. */
-  readonly elementwiseAffine?: boolean;
+  readonly elementwiseAffine?: boolean | undefined;
   /** With `elementwiseAffine: true`, whether there is a bias. Default true. */
-  readonly bias?: boolean;
+  readonly bias?: boolean | undefined;
   /** Type of the parameters. Default "float32", for input of all dtypes but float64; "float64" for that. */
-  readonly dtype?: ParameterDtype;
+  readonly dtype?: ParameterDtype | undefined;
 }
 
 /**
@@ -35,17 +36,13 @@ export interface LayerNormOptions {
  * Input `[*, ...normalizedShape]`, output the same. The same in training and evaluation. Of one dimension it may be any of the input's, which
  * `channelAxis` of the call names: the channels of an image `[N, C, H, W]` with 1, as ConvNeXt (Liu et al. 2022, arXiv:2201.03545) has it.
  */
-export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends BaseLayer {
+export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends AffineLayer<O, "elementwiseAffine"> {
   /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
   /** Type of the parameters. */
   readonly dtype: ParameterDtype;
   /** Added to the variance. */
   readonly eps: number;
-  /** `normalizedShape` in row-major order; starts at 1. Null without affine. */
-  weight: IfOption<O, "elementwiseAffine", true>;
-  /** As weight; starts at 0. Null without affine or bias. */
-  bias: IfBias<O, "elementwiseAffine", true>;
 
   /**
    * @param normalizedShape the last dimensions' sizes: a safe integer, 0 or more, or an array of them.
@@ -53,7 +50,7 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Bas
    */
   constructor(normalizedShape: number | Shape, options?: O) {
     super();
-    const { eps, elementwiseAffine, bias, dtype } = readOptions<Required<LayerNormOptions>>(this.name, options, {
+    const { eps, elementwiseAffine, bias, dtype } = readOptions<Complete<LayerNormOptions>>(this.name, options, {
       eps: 1e-5,
       elementwiseAffine: true,
       bias: true,
@@ -64,10 +61,8 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Bas
     this.eps = checkEps(this.name, eps);
     const cells = cellsOf(this.normalizedShape);
     const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
-    this.weight = (affine ? makeParameter(this.dtype, cells, 1) : null) as this["weight"];
-    this.bias = (
-      checkBoolean(this.name, "bias", bias) && affine ? makeParameter(this.dtype, cells, 0) : null
-    ) as this["bias"];
+    this.weight = affine ? makeParameter(this.dtype, cells, 1) : null;
+    this.bias = checkBoolean(this.name, "bias", bias) && affine ? makeParameter(this.dtype, cells, 0) : null;
     this.fix("normalizedShape", "dtype", "eps");
   }
 

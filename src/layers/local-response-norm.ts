@@ -1,4 +1,4 @@
-import { checkPositiveInteger, readOptions } from "../check.js";
+import { type Complete, checkPositiveInteger, readOptions } from "../check.js";
 import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { formatShape, product, type Shape } from "../tensor/shape.js";
 import { BaseLayer, pythonFloat } from "./base-layer.js";
@@ -8,11 +8,11 @@ import type { StateEntry } from "./state.js";
 
 export interface LocalResponseNormOptions {
   /** Factor of the sum of squares, which is divided by `size`. Default 1e-4. */
-  readonly alpha?: number;
+  readonly alpha?: number | undefined;
   /** Exponent. Default 0.75. */
-  readonly beta?: number;
+  readonly beta?: number | undefined;
   /** Added to the sum. Default 1. */
-  readonly k?: number;
+  readonly k?: number | undefined;
 }
 
 /**
@@ -35,7 +35,7 @@ export class LocalResponseNorm extends BaseLayer {
   /** @throws InvalidArgumentError */
   constructor(size: number, options?: LocalResponseNormOptions) {
     super();
-    const { alpha, beta, k } = readOptions<Required<LocalResponseNormOptions>>(this.name, options, {
+    const { alpha, beta, k } = readOptions<Complete<LocalResponseNormOptions>>(this.name, options, {
       alpha: 1e-4,
       beta: 0.75,
       k: 1,

@@ -1,6 +1,7 @@
-import { checkBoolean, readOptions } from "../check.js";
+import { type Complete, checkBoolean, readOptions } from "../check.js";
 import { layerNormGeometry } from "../plan/geometry.js";
 import { cellsOf, product, type Shape } from "../tensor/shape.js";
+import { WeightedLayer } from "./affine-layer.js";
 import {
   checkEps,
   checkInputDtype,
@@ -9,11 +10,11 @@ import {
   makeParameter,
   type ParameterDtype,
 } from "./arguments.js";
-import { BaseLayer, floatEntry, pythonBoolean, pythonFloat } from "./base-layer.js";
+import { floatEntry, pythonBoolean, pythonFloat } from "./base-layer.js";
 import { refuseChannelAxis } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
 import { checkNormalizedShape, formatNormalizedShape, outerRank } from "./normalized-shape.js";
-import type { IfOption, NoOptions } from "./presence.js";
+import type { NoOptions } from "./presence.js";
 import type { StateEntry } from "./state.js";
 
 /** The distance of 1 to the next number of the type that is computed in, which PyTorch takes where eps is None. */
@@ -22,11 +23,11 @@ const FLOAT64_EPSILON = 2 ** -52;
 
 export interface RMSNormOptions {
   /** Added to the mean square. Default null: the machine epsilon of float32, 2^-23; of float64 input 2^-52. */
-  readonly eps?: number | null;
+  readonly eps?: number | null | undefined;
   /** Whether there is a weight per normalised cell. Default true. */
-  readonly elementwiseAffine?: boolean;
+  readonly elementwiseAffine?: boolean | undefined;
   /** Type of the parameters. Default "float32", for input of all dtypes but float64; "float64" for that. */
-  readonly dtype?: ParameterDtype;
+  readonly dtype?: ParameterDtype | undefined;
 }
 
 /**
@@ -35,15 +36,13 @@ export interface RMSNormOptions {
  *
  * Input `[*, ...normalizedShape]`, output the same. The same in training and evaluation.
  */
-export class RMSNorm<const O extends RMSNormOptions = NoOptions> extends BaseLayer {
+export class RMSNorm<const O extends RMSNormOptions = NoOptions> extends WeightedLayer<O> {
   /** The last dimensions of an input, outermost first. */
   readonly normalizedShape: Shape;
   /** Type of the parameters. */
   readonly dtype: ParameterDtype;
   /** Added to the mean square; null is 2^-23, or of float64 input 2^-52. */
   readonly eps: number | null;
-  /** `normalizedShape` in row-major order; starts at 1. Null without affine. */
-  weight: IfOption<O, "elementwiseAffine", true>;
 
   /**
    * @param normalizedShape the last dimensions' sizes: a safe integer, 0 or more, or an array of them.
@@ -51,7 +50,7 @@ export class RMSNorm<const O extends RMSNormOptions = NoOptions> extends BaseLay
    */
   constructor(normalizedShape: number | Shape, options?: O) {
     super();
-    const { eps, elementwiseAffine, dtype } = readOptions<Required<RMSNormOptions>>(this.name, options, {
+    const { eps, elementwiseAffine, dtype } = readOptions<Complete<RMSNormOptions>>(this.name, options, {
       eps: null,
       elementwiseAffine: true,
       dtype: "float32",
@@ -60,7 +59,7 @@ export class RMSNorm<const O extends RMSNormOptions = NoOptions> extends BaseLay
     this.normalizedShape = checkNormalizedShape(this.name, normalizedShape);
     this.eps = eps === null ? null : checkEps(this.name, eps);
     const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
-    this.weight = (affine ? makeParameter(this.dtype, cellsOf(this.normalizedShape), 1) : null) as this["weight"];
+    this.weight = affine ? makeParameter(this.dtype, cellsOf(this.normalizedShape), 1) : null;
     this.fix("normalizedShape", "dtype", "eps");
   }
 

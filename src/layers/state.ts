@@ -16,14 +16,14 @@ export type StateDict = Readonly<Record<string, StateTensor>>;
 
 export interface SaveStateOptions {
   /** Comes before each key: `"encoder.norm1."`. Default "". */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
 }
 
 export interface LoadStateOptions {
   /** Whether keys that the layer has no use for, and keys that are missing, are errors. Default true. */
-  readonly strict?: boolean;
+  readonly strict?: boolean | undefined;
   /** Only keys that start with this count, and are read without it: `"encoder.norm1."`. Default "". */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
 }
 
 /** One entry of a layer's state. Its key is PyTorch's. */

@@ -1,4 +1,4 @@
-import { readOptions } from "../check.js";
+import { type Complete, readOptions } from "../check.js";
 import { layerNormGeometry } from "../plan/geometry.js";
 import { cellsOf, product, type Shape } from "../tensor/shape.js";
 import { checkEps } from "./arguments.js";
@@ -10,7 +10,7 @@ import type { StateEntry } from "./state.js";
 
 export interface UnitNormOptions {
   /** What a length counts as at least. Default 1e-12. */
-  readonly eps?: number;
+  readonly eps?: number | undefined;
 }
 
 /**
@@ -31,7 +31,7 @@ export class UnitNorm extends BaseLayer {
    */
   constructor(normalizedShape: number | Shape, options?: UnitNormOptions) {
     super();
-    const { eps } = readOptions<Required<UnitNormOptions>>(this.name, options, { eps: 1e-12 });
+    const { eps } = readOptions<Complete<UnitNormOptions>>(this.name, options, { eps: 1e-12 });
     this.normalizedShape = checkNormalizedShape(this.name, normalizedShape);
     this.eps = checkEps(this.name, eps);
     this.fix("normalizedShape", "eps");

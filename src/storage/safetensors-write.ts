@@ -1,5 +1,5 @@
 // Writing safetensors files.
-import { readOptions } from "../check.js";
+import { type Complete, readOptions } from "../check.js";
 import { describe, InvalidArgumentError } from "../errors.js";
 import type { StateDict, StateTensor } from "../layers/state.js";
 import { cellsOf } from "../tensor/shape.js";
@@ -10,7 +10,7 @@ const OPERATION = "writeSafetensors";
 
 export interface WriteSafetensorsOptions {
   /** Strings to keep beside the tensors, such as the `{ format: "pt" }` that some Python libraries ask for. Default: none. */
-  readonly metadata?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /**
@@ -23,7 +23,7 @@ export async function writeSafetensors(
   dict: StateDict,
   options?: WriteSafetensorsOptions,
 ): Promise<void> {
-  const { metadata } = readOptions<Required<WriteSafetensorsOptions>>(OPERATION, options, { metadata: {} });
+  const { metadata } = readOptions<Complete<WriteSafetensorsOptions>>(OPERATION, options, { metadata: {} });
   if (typeof path !== "string") throw new InvalidArgumentError(OPERATION, "path", "a string", describe(path));
   const tensors = entriesOf("dict", "tensors", dict);
   for (const [name, tensor] of tensors) checkTensor(name, tensor);

@@ -1,6 +1,6 @@
 // Reading safetensors files: the length of a JSON header, the header (names to dtype, shape and place), the cells.
 // Format: https://github.com/huggingface/safetensors#format
-import { readOptions } from "../check.js";
+import { type Complete, readOptions } from "../check.js";
 import { describe, FileFormatError, InvalidArgumentError } from "../errors.js";
 import type { StateDict, StateTensor } from "../layers/state.js";
 import { cellsOf } from "../tensor/shape.js";
@@ -14,7 +14,7 @@ const HALVES_AT_ONCE = 1 << 18;
 
 export interface ReadSafetensorsOptions {
   /** Read only tensors whose names start with this; names stay whole. Default "": all. */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
 }
 
 /**
@@ -24,7 +24,7 @@ export interface ReadSafetensorsOptions {
  */
 export async function readSafetensors(path: string, options?: ReadSafetensorsOptions): Promise<StateDict> {
   const operation = "readSafetensors";
-  const { prefix } = readOptions<Required<ReadSafetensorsOptions>>(operation, options, { prefix: "" });
+  const { prefix } = readOptions<Complete<ReadSafetensorsOptions>>(operation, options, { prefix: "" });
   if (typeof prefix !== "string") throw new InvalidArgumentError(operation, "prefix", "a string", describe(prefix));
   return withInput(operation, path, async (input) => {
     const { tensors, dataOffset } = await readHeader(operation, input);
