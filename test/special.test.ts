@@ -16,6 +16,7 @@ import {
   RMSNorm,
   type SetMoments,
   type Tensor,
+  UnitNorm,
 } from "../src/index.js";
 import { drive } from "../src/run/steps.js";
 import { bytesOf, type Cells } from "./cells.js";
@@ -120,6 +121,17 @@ describe.each(Object.keys(SETTLED) as FloatDtype[])("%s: NaN is one NaN", (dtype
     },
   );
 });
+
+test.each<Layer>([new RMSNorm(300_001), new RMSNorm(300_001, { elementwiseAffine: false }), new UnitNorm(300_001)])(
+  "an Infinity alone in a long row is the one NaN, the row's other cells are 0: %s",
+  async (layer) => {
+    using x = pool.from(normal(300_001, 1), [1, 300_001]);
+    x.data[77] = Number.NEGATIVE_INFINITY;
+    using y = await pool.forward(layer, x);
+    expect(countNaN("float32", bytesOf(y.data))).toEqual({ nan: 1, other: 0 });
+    expect(y.data.every((cell, i) => (i === 77 ? Number.isNaN(cell) : cell === 0))).toBe(true);
+  },
+);
 
 async function forward(layer: Layer, data: Float32Array | Float64Array, shape: readonly number[]): Promise<number[]> {
   using x = pool.from(data, shape);

@@ -23,7 +23,8 @@ function applyStretches<A>(
     const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
     const mean = load<f64>(row), scale = load<f64>(row, 8), shift = load<f64>(row, 16);
     applyRun<A>(cells, results, n, mean, scale, shift);
-    if (isAnySpecial(mean, scale, shift, 0)) settle<A>(results, n);
+    // A scale of 0 is that of an infinite length or mean square, with a mean of 0: Infinity times it is NaN.
+    if (isAnySpecial(mean, scale, shift, 1 / scale)) settle<A>(results, n);
     finished(results, to, n);
   }
 }
@@ -55,8 +56,9 @@ function applySetCells<A>(
     const row = table + set * ROW, affine = ((set % groups) * length + start) << 3;
     const n = min(SEGMENT, length - start), at = set * length + start;
     const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
-    applyCells<A>(cells, results, n, load<f64>(row), load<f64>(row, 8), weight + affine, bias + affine);
-    if (isAnySpecial(load<f64>(row), load<f64>(row, 8), 0, 0)) settle<A>(results, n);
+    const mean = load<f64>(row), rstd = load<f64>(row, 8);
+    applyCells<A>(cells, results, n, mean, rstd, weight + affine, bias + affine);
+    if (isAnySpecial(mean, rstd, 1 / rstd, 0)) settle<A>(results, n);
     finished(results, to, n);
   }
 }

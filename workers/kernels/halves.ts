@@ -217,7 +217,9 @@ export function applyHalves(x: usize, y: usize, n: usize, center: f64, scale: f6
   const isF16 = stored == FLOAT16;
   const whole = n & ~7;
   // A center far from float32's ends keeps differences from it from overflowing.
-  const safe = isModerate(scale) && isModerate(shift) && Math.abs(center) < 1e36 && !(isF16 && anySpecialF16(x, n));
+  // A scale of 0 may be an infinite length's, of cells of which some are infinite.
+  const factors = scale != 0 && isModerate(scale) && isModerate(shift);
+  const safe = factors && Math.abs(center) < 1e36 && !(isF16 && anySpecialF16(x, n));
   if (!safe || whole == 0) {
     applyConverted(x, y, n, center, scale, shift, 0, 0);
     return;
