@@ -252,8 +252,8 @@ export class NormPool implements AsyncDisposable {
   }
 
   /**
-   * The moments of each set of `x` that `layer` would normalise with, in float64, and nothing else: no output, no running statistics.
-   * SyncBatchNorm's part of `mergeMoments`.
+   * The moments of each set of `x`, the cells that `layer` normalises together, in float64, and nothing else: no output, no running statistics.
+   * They are the tensor's own in evaluation too. SyncBatchNorm's part of `mergeMoments`.
    * @throws (as rejection) as `forward`
    */
   momentsOf(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {

@@ -84,6 +84,31 @@ describe("moments", () => {
     expect(mergeMoments([travelled])).toEqual(moments);
   });
 
+  test.each<[Layer, Layer]>([
+    [new BatchNorm1d(4).eval(), new BatchNorm1d(4)],
+    [new BatchNorm1d(4, { eps: 0 }), new BatchNorm1d(4)],
+    [new SyncBatchNorm(4, { eps: 0 }).eval(), new BatchNorm1d(4)],
+    [new InstanceNorm1d(4, { trackRunningStats: true, eps: 0 }).eval(), new InstanceNorm1d(4)],
+  ])("momentsOf has a tensor's own, whatever the mode and eps, and changes nothing: %s", async (layer, plain) => {
+    const x = pool.from(normal(1200, 1, 3), shape);
+    const state = layer instanceof BatchNorm1d ? layer.stateDict() : undefined;
+    expect(await pool.momentsOf(layer, x)).toEqual(await pool.momentsOf(plain, x));
+    if (layer instanceof BatchNorm1d) expect(layer.stateDict()).toEqual(state);
+  });
+
+  test.each<[Layer, number[]]>([
+    [new BatchNorm1d(2), [1, 2]],
+    [new InstanceNorm1d(2), [1, 2, 1]],
+    [new GroupNorm(1, 1), [1, 1]],
+  ])("momentsOf takes one cell a set, such as a last part of a data set: %s", async (layer, sizes) => {
+    const x = pool.from(Float32Array.of(3, 4).subarray(0, sizes[1]), sizes);
+    expect(await pool.momentsOf(layer, x)).toEqual({
+      count: 1,
+      mean: Float64Array.of(3, 4).subarray(0, sizes[1]),
+      m2: new Float64Array(sizes[1] as number),
+    });
+  });
+
   test("that were NaN come back from JSON as NaN", () => {
     const moments = { count: 2, mean: Float64Array.of(Number.NaN, 1), m2: Float64Array.of(Number.NaN, 0) };
     expect(mergeMoments([JSON.parse(JSON.stringify(moments))])).toEqual(moments);

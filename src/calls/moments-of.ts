@@ -31,9 +31,14 @@ export function* momentsOf(executor: Executor, layer: Layer, x: Tensor, given: u
   checkTensor(operation, "x", x);
   const options = checkCallOptions<LayerCallOptions>(operation, given, []);
   const { channelAxis } = options;
-  const computation = prepare(operation, layer, x, { channelAxis, partOfBatch: true });
-  if (computation.kind !== "normalization" || computation.running !== null) {
-    throw new InvalidArgumentError(operation, "layer", "one that uses the tensor's own moments", `${layer}`);
+  const computation = prepare(operation, layer, x, { channelAxis, partOfBatch: true, momentsOnly: true });
+  if (computation.kind !== "normalization") {
+    throw new InvalidArgumentError(
+      operation,
+      "layer",
+      "one whose cells share a mean (any but LocalResponseNorm)",
+      `${layer}`,
+    );
   }
   const { geometry, measure } = computation;
   return yield* find(executor, operation, x, geometry, measure, options);

@@ -36,7 +36,10 @@ abstract class BatchNorm<O> extends ChannelNorm<O, true> {
     this.#ranks = ranks;
   }
 
-  protected override plan(shape: Shape, { dtype, channelAxis, partOfBatch }: LayerCall): Normalization {
+  protected override plan(
+    shape: Shape,
+    { dtype, channelAxis, partOfBatch, momentsOnly = false }: LayerCall,
+  ): Normalization {
     this.#checkRank(shape);
     const axis = resolveAxis(this.name, channelAxis ?? 1, shape.length);
     const view = channelView(shape, axis, true);
@@ -47,13 +50,13 @@ abstract class BatchNorm<O> extends ChannelNorm<O, true> {
     checkBoolean(this.name, "training", this.training);
     checkCount(this.name, this.numBatchesTracked);
     const merged = this.mergesMoments && this.training;
-    const fromBatch = this.training || running === null;
+    const fromBatch = this.training || running === null || momentsOnly;
     const alone = view.n * view.before * view.after === 1 && !(merged && partOfBatch);
-    if (fromBatch && alone) {
+    if (fromBatch && alone && !momentsOnly) {
       const message = `expected more than 1 value per channel when training but got input of shape ${formatShape(shape)}`;
       throw new InvalidShapeError(this.name, message, shape);
     }
-    if (fromBatch && this.eps === 0) {
+    if (fromBatch && this.eps === 0 && !momentsOnly) {
       const expected = "a positive number in training, and without running statistics,";
       throw new InvalidArgumentError(this.name, "eps", expected, describe(this.eps));
     }

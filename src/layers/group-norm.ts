@@ -90,7 +90,7 @@ export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends Aff
   }
 
   /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */
-  prepare(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
+  prepare(shape: Shape, { dtype, channelAxis, momentsOnly = false }: LayerCall): Normalization {
     checkInputDtype(this.name, dtype, this.dtype, [this.weight, this.bias]);
     if (shape.length < 2) {
       const message = `expected input of at least 2 dimensions but got ${shape.length}D input of shape ${formatShape(shape)}`;
@@ -115,7 +115,7 @@ export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends Aff
         shape,
       );
     }
-    if (((n * c) / this.numGroups) * view.before * view.after === 1) {
+    if (((n * c) / this.numGroups) * view.before * view.after === 1 && !momentsOnly) {
       throw new InvalidShapeError(
         this.name,
         `expected more than 1 value per group but got input of shape ${formatShape(shape)}`,

@@ -38,7 +38,7 @@ abstract class InstanceNorm<O> extends ChannelNorm<O, false> {
     this.#rank = rank;
   }
 
-  protected override plan(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
+  protected override plan(shape: Shape, { dtype, channelAxis, momentsOnly = false }: LayerCall): Normalization {
     const rank = this.#rank;
     if (shape.length !== rank && shape.length !== rank - 1) {
       const message = `expected ${rank - 1}D or ${rank}D input but got ${shape.length}D input of shape ${formatShape(shape)}`;
@@ -54,8 +54,8 @@ abstract class InstanceNorm<O> extends ChannelNorm<O, false> {
     this.checkInputDtype(dtype);
     const running = this.running(c);
     checkBoolean(this.name, "training", this.training);
-    const fromBatch = this.training || running === null;
-    if (fromBatch && space === 1) {
+    const fromBatch = this.training || running === null || momentsOnly;
+    if (fromBatch && space === 1 && !momentsOnly) {
       const message = `expected more than 1 spatial element when training but got input of shape ${formatShape(shape)}`;
       throw new InvalidShapeError(this.name, message, shape);
     }

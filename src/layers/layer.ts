@@ -57,6 +57,8 @@ export interface LayerCall {
   readonly channelAxis: number | undefined;
   /** Whether the input is a part of a batch whose moments are merged: then one cell a channel is enough. */
   readonly partOfBatch: boolean;
+  /** Whether only the input's own moments are asked for: then mode and eps do not matter, and one cell a set is enough. */
+  readonly momentsOnly?: boolean;
 }
 
 /** A normalisation layer: parameters and state, nothing of threads. Run it with `pool.forward(layer, x)`. */
