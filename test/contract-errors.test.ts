@@ -185,6 +185,32 @@ describe("a single value to normalise", () => {
   });
 });
 
+describe("channels that are where the layer does not look", () => {
+  test.each<[Layer, number[]]>([
+    [new BatchNorm2d(64), [2, 7, 7, 64]],
+    [new InstanceNorm2d(64, AFFINE), [2, 7, 7, 64]],
+    [new GroupNorm(8, 64), [2, 16, 16, 64]],
+    [new GroupNorm(8, 64), [2, 7, 7, 64]],
+  ])("last: the message of %s says channelAxis: -1, and it is right", async (layer, shape) => {
+    const x = pool.tensor("float32", shape);
+    const hint = "; where the channels come last, give the call channelAxis: -1";
+    await expect(pool.forward(layer, x)).rejects.toThrow(hint);
+    await pool.forward(layer, x, { channelAxis: -1 });
+    // And nothing where that would be no remedy.
+    const other = pool.tensor("float32", [2, 7, 7, 63]);
+    await expect(pool.forward(layer, other)).rejects.toThrow(/of shape \[2, 7, 7, 63\]( and numGroups=8)?$/);
+  });
+
+  test("first: the message of LayerNorm says along which", async () => {
+    const x = pool.tensor("float32", [2, 96, 7, 7]);
+    await expect(pool.forward(new LayerNorm(96), x)).rejects.toThrow(
+      "but got [2, 96, 7, 7]; to normalise along dimension 1, give the call channelAxis: 1",
+    );
+    await pool.forward(new LayerNorm(96), x, { channelAxis: 1 });
+    await expect(pool.forward(new LayerNorm(95), x)).rejects.toThrow(/but got \[2, 96, 7, 7\]$/);
+  });
+});
+
 test("any number of channels will do where nothing is kept by channel", async () => {
   for (const [layer, shape] of [
     [new BatchNorm1d(3, { affine: false, ...UNTRACKED }), [4, 2]],

@@ -166,7 +166,11 @@ describe("the state of a layer that has seen no input", () => {
     ["has a key too many", { ...full, extra: vector(1) }, 'unexpected keys "extra"'],
     ["has two sizes", { ...full, bias: vector(1, 2, 3) }, '"bias" of shape [3] where the layer\'s is [2]'],
     ["has matrices", { ...full, weight: { shape: [2, 2], data: new Float32Array(4) } }, '"weight" of shape [2, 2]'],
-    ["has no numbers", { ...full, running_mean: [0, 0] as never }, 'no tensor at "running_mean"'],
+    [
+      "has no numbers",
+      { ...full, running_mean: [0, 0] as never },
+      'no tensor { shape, data } but [0, 0] at "running_mean"',
+    ],
     [
       "is of no channels",
       { ...full, weight: { shape: [0], data: new Float32Array(0) } },

@@ -61,11 +61,16 @@ describe("loadStateDict", () => {
     ["a missing key", { weight: floats(1, 2) }, 'missing keys "bias"'],
     ["an unexpected key", { ...good, extra: floats(1) }, 'unexpected keys "extra"'],
     ["another size", { ...good, bias: floats(1, 2, 3) }, '"bias" of shape [3] where the layer\'s is [2]'],
-    ["no tensor", { ...good, bias: [1, 2] as never }, 'no tensor at "bias"'],
+    ["no tensor", { ...good, bias: [1, 2] as never }, 'no tensor { shape, data } but [1, 2] at "bias"'],
+    [
+      "an array of another type",
+      { ...good, bias: { shape: [2], data: new Int32Array(2) } as never },
+      'Int32Array, where Float32Array, Float64Array and BigInt64Array are taken, at "bias"',
+    ],
     [
       "a shape that is not the data's",
       { ...good, bias: { shape: [2], data: new Float32Array(3) } },
-      'no tensor at "bias"',
+      '3 elements of shape [2] at "bias"',
     ],
     [
       "several faults at once",
@@ -97,6 +102,15 @@ describe("loadStateDict", () => {
       runningVar: new Float32Array([4]),
       numBatchesTracked: 0,
     });
+  });
+
+  test("takes integers as safetensors has them: a count of [] or [1], and int64 for floats", () => {
+    const layer = new BatchNorm1d(1);
+    const state = { ...layer.stateDict(), num_batches_tracked: { shape: [1], data: BigInt64Array.of(7n) } };
+    layer.loadStateDict({ ...state, running_mean: { shape: [1], data: BigInt64Array.of(3n) } });
+    expect(layer).toMatchObject({ numBatchesTracked: 7, runningMean: Float32Array.of(3) });
+    const bad = { ...state, num_batches_tracked: { shape: [], data: Int32Array.of(7) } } as never;
+    expect(() => layer.loadStateDict(bad)).toThrow("Int32Array, where Float32Array, Float64Array and BigInt64Array");
   });
 
   test("rejects options that it does not know", () => {

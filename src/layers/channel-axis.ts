@@ -19,6 +19,12 @@ export function channelView(shape: Shape, axis: number, batched: boolean): Chann
   };
 }
 
+/** Ends the message about a number of channels at dimension `axis`: the remedy, where it is the last dimension that has so many. */
+export function lastFits(shape: Shape, axis: number, channels: number): string {
+  const fits = axis < shape.length - 1 && channels > 0 && shape[shape.length - 1] === channels;
+  return fits ? "; where the channels come last, give the call channelAxis: -1" : "";
+}
+
 /** Throws if the samples' dimension, the first, is said to have the channels. */
 export function checkNotBatchAxis(operation: string, axis: number): void {
   if (axis === 0) {

@@ -15,6 +15,7 @@ import {
   type ParameterDtype,
 } from "./arguments.js";
 import { affineEntries, floatEntry, pythonBoolean, pythonFloat, resetAffine } from "./base-layer.js";
+import { lastFits } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
 import type { LoadStateOptions, SaveStateOptions, StateDict, StateEntry } from "./state.js";
 
@@ -114,7 +115,7 @@ export abstract class ChannelNorm<O, Default extends boolean> extends TrackingLa
   protected meetChannels(c: number, axis: number, shape: Shape): void {
     if (this.#numFeatures === 0 && c > 0) this.#initialize(c);
     if (c > 0 && c === this.#numFeatures) return;
-    const message = `expected ${this.#numFeatures || "some"} channels (numFeatures) at dimension ${axis} but got ${c} in input of shape ${formatShape(shape)}`;
+    const message = `expected ${this.#numFeatures || "some"} channels (numFeatures) at dimension ${axis} but got ${c} in input of shape ${formatShape(shape)}${lastFits(shape, axis, this.#numFeatures)}`;
     if (this.#numFeatures === 0 || this.hasState) throw new InvalidShapeError(this.name, message, shape);
     this.warnOfChannels(c, axis);
   }

@@ -12,7 +12,7 @@ import {
   type ParameterDtype,
 } from "./arguments.js";
 import { affineEntries, pythonBoolean, pythonFloat, resetAffine, withoutBias } from "./base-layer.js";
-import { channelView, checkNotBatchAxis, resolveAxis } from "./channel-axis.js";
+import { channelView, checkNotBatchAxis, lastFits, resolveAxis } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
 import type { NoOptions } from "./presence.js";
 import type { StateEntry } from "./state.js";
@@ -103,7 +103,7 @@ export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends Aff
     if (c % this.numGroups !== 0) {
       throw new InvalidShapeError(
         this.name,
-        `expected the number of channels to be divisible by numGroups but got input of shape ${formatShape(shape)} and numGroups=${this.numGroups}`,
+        `expected the number of channels to be divisible by numGroups but got input of shape ${formatShape(shape)} and numGroups=${this.numGroups}${lastFits(shape, axis, this.numChannels)}`,
         shape,
       );
     }
@@ -111,7 +111,7 @@ export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends Aff
     if (c !== this.numChannels && (this.weight !== null || this.bias !== null)) {
       throw new InvalidShapeError(
         this.name,
-        `expected weight to have an entry for each channel of the input but got weight of shape [${this.numChannels}] and input of shape ${formatShape(shape)}`,
+        `expected weight to have an entry for each channel of the input but got weight of shape [${this.numChannels}] and input of shape ${formatShape(shape)}${lastFits(shape, axis, this.numChannels)}`,
         shape,
       );
     }

@@ -105,7 +105,9 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Aff
   #place(shape: Shape, channelAxis: number | undefined): Pick<Normalization, "geometry" | "affineRows"> {
     const [size = 0, ...others] = this.normalizedShape;
     if (channelAxis === undefined) {
-      const outer = outerRank(this.name, this.normalizedShape, shape);
+      const along = others.length === 0 ? shape.indexOf(size) : -1;
+      const hint = along < 0 ? "" : `; to normalise along dimension ${along}, give the call channelAxis: ${along}`;
+      const outer = outerRank(this.name, this.normalizedShape, shape, hint);
       return { geometry: layerNormGeometry(product(shape, 0, outer), cellsOf(this.normalizedShape)) };
     }
     if (others.length > 0) {

@@ -16,11 +16,14 @@ export function checkNormalizedShape(operation: string, value: unknown): Shape {
   throw new InvalidArgumentError(operation, "normalizedShape", "a safe integer as product", describe(value));
 }
 
-/** Dimensions of an input before the normalised ones. Throws InvalidShapeError unless it ends in `normalizedShape`. */
-export function outerRank(operation: string, normalizedShape: Shape, shape: Shape): number {
+/**
+ * Dimensions of an input before the normalised ones. Throws InvalidShapeError unless it ends in `normalizedShape`.
+ * @param hint ends the message.
+ */
+export function outerRank(operation: string, normalizedShape: Shape, shape: Shape, hint = ""): number {
   const outer = shape.length - normalizedShape.length;
   if (outer >= 0 && normalizedShape.every((size, i) => size === shape[outer + i])) return outer;
-  const message = `given normalizedShape ${formatShape(normalizedShape)}, expected input of shape [*, ${normalizedShape.join(", ")}] but got ${formatShape(shape)}`;
+  const message = `given normalizedShape ${formatShape(normalizedShape)}, expected input of shape [*, ${normalizedShape.join(", ")}] but got ${formatShape(shape)}${hint}`;
   throw new InvalidShapeError(operation, message, shape);
 }
 

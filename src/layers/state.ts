@@ -68,7 +68,7 @@ export function loadState(
   for (const { key, shape, set } of entries) {
     if (!given.has(key)) continue;
     const tensor = asStateTensor(given.get(key));
-    if (tensor === undefined) faults.push(`no tensor at ${quote([key])}`);
+    if (typeof tensor === "string") faults.push(`${tensor} at ${quote([key])}`);
     else if (!sameShape(tensor.shape, shape) && !(shape.length === 0 && tensor.data.length === 1)) {
       faults.push(`${quote([key])} of shape ${formatShape(tensor.shape)} where the layer's is ${formatShape(shape)}`);
     } else loads.push(() => set(Array.from<number | bigint, number>(tensor.data, Number)));
@@ -82,7 +82,7 @@ export function loadState(
 /** Parameters and buffers may be replaced by the caller. */
 function checkEntries(operation: string, entries: readonly StateEntry[]): void {
   for (const { key, shape, get } of entries) {
-    if (asStateTensor({ shape, data: get() }) !== undefined) continue;
+    if (typeof asStateTensor({ shape, data: get() }) !== "string") continue;
     const received = `${describe(get())} of ${get().length}`;
     throw new InvalidArgumentError(operation, key, `a typed array of ${cellsOf(shape)} elements`, received);
   }
@@ -92,10 +92,13 @@ function quote(keys: readonly string[]): string {
   return keys.map((key) => JSON.stringify(key)).join(", ");
 }
 
-function asStateTensor(value: unknown): StateTensor | undefined {
-  if (typeof value !== "object" || value === null) return undefined;
-  const { shape, data } = value as Partial<StateTensor>;
-  const typed = types.isFloat32Array(data) || types.isFloat64Array(data) || types.isBigInt64Array(data);
-  if (!typed || !Array.isArray(shape) || cellsOf(shape) !== data.length) return undefined;
+/** The tensor, or in words what it is not. */
+function asStateTensor(value: unknown): StateTensor | string {
+  const { shape, data } = (typeof value === "object" && value !== null ? value : {}) as Partial<StateTensor>;
+  if (!Array.isArray(shape) || data === undefined) return `no tensor { shape, data } but ${describe(value)}`;
+  if (!(types.isFloat32Array(data) || types.isFloat64Array(data) || types.isBigInt64Array(data))) {
+    return `${describe(data)}, where Float32Array, Float64Array and BigInt64Array are taken,`;
+  }
+  if (cellsOf(shape) !== data.length) return `${data.length} elements of shape ${describe(shape)}`;
   return { shape, data };
 }
