@@ -190,7 +190,8 @@ test.each(ALL)("%s names options that no call knows, and what is no options", as
     await expectRefused(layer, ({ input }) => pool.momentsOf(layer, input, { [key]: 1 }), refusal("options"));
     await expectRefused(layer, (tensors) => pool.backward(layer, { ...tensors, [key]: 1 }), refusal("gradients"));
   }
-  const only = "expected only input, gradOutput, moments, out, sums, channelAxis, signal, onProgress for gradients";
+  const only =
+    "expected only input, gradOutput, moments, out, inPlaceSafe, sums, channelAxis, signal, timeout, onProgress for gradients";
   await expectRefused(
     layer,
     ({ input: grad_output, out }) => pool.backward(layer, { out, grad_output } as never),
