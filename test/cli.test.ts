@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { formatNpyHeader } from "../src/storage/npy.js";
 import * as command from "./command.js";
-import { batchNorm, groupNorm, instanceNorm, layerNorm, rmsNorm } from "./reference.js";
+import { axisNorm, batchNorm, groupNorm, instanceNorm, layerNorm, rmsNorm } from "./reference.js";
 import { expectWithinUlps, normal } from "./support.js";
 
 const { FIXTURES } = command;
@@ -26,6 +26,11 @@ describe("each layer from file to file", () => {
     ["group-norm", ["--groups", "2"], groupNorm(data, shape, 2)],
     ["instance-norm", [], instanceNorm(data, shape)],
     ["batch-norm", [], batchNorm(data, shape)],
+    ["layer-norm", ["--channel-axis", "1"], axisNorm(data, shape, { channelAxis: 1 })],
+    ["layer-norm", ["--channel-axis", "-2", "--normalized-shape", "5"], axisNorm(data, shape, { channelAxis: 2 })],
+    ["batch-norm", ["--channel-axis", "-1"], batchNorm(data, shape, { channelAxis: -1 })],
+    ["group-norm", ["--groups", "3", "--channel-axis", "-1"], groupNorm(data, shape, 3, { channelAxis: -1 })],
+    ["instance-norm", ["--channel-axis=-1"], instanceNorm(data, shape, { channelAxis: -1 })],
   ])("%s %s", (name, options, { y }) => {
     writeNpy("x.npy", data, shape);
     const { status, stdout, stderr } = run(name, "x.npy", "-o", "y.npy", ...options);
@@ -47,6 +52,19 @@ describe("each layer from file to file", () => {
     expect(status).toBe(sizes.length === 2 ? 0 : 1);
     if (sizes.length !== 2)
       expect(stderr).toBe("normpool: batch-norm: expected a 2D, 3D, 4D or 5D array but got 1D of shape [7]\n");
+  });
+
+  test.each([
+    ["layer-norm", "4", 1, "layer-norm: expected an array with a dimension 4 but got shape [3, 4, 5, 6]"],
+    ["batch-norm", "-5", 1, "batch-norm: expected channels at dimension -5 but got an array of shape [3, 4, 5, 6]"],
+    ["instance-norm", "0", 1, "expected another dimension than the samples' for channelAxis but got 0"],
+    ["instance-norm", "1.5", 2, "Expected an integer, from the end if negative."],
+    ["rms-norm", "1", 2, "unknown option '--channel-axis'"],
+  ])("%s refuses --channel-axis %s", (name, axis, code, words) => {
+    writeNpy("x.npy", data, shape);
+    const { status, stderr } = run(name, "x.npy", "-o", "y.npy", "--channel-axis", axis);
+    expect(stderr).toContain(words);
+    expect(status).toBe(code);
   });
 
   test("over its own input", () => {

@@ -18,6 +18,12 @@ export function parseSizes(text: string): number[] {
   return text.split(",").map(parseSize);
 }
 
+export function parseAxis(text: string): number {
+  const value = Number(text);
+  if (/^-?\d+$/.test(text) && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError("Expected an integer, from the end if negative.");
+}
+
 export function parseEps(text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isFinite(value) && value >= 0) return value;

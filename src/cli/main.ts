@@ -5,7 +5,7 @@ import { availableParallelism } from "node:os";
 import { Command, CommanderError, Option } from "commander";
 import { MAX_THREADS } from "../pool.js";
 import { describeSystemError } from "../storage/system-error.js";
-import { parseEps, parseOutput, parseSize, parseSizes, parseThreads } from "./arguments.js";
+import { parseAxis, parseEps, parseOutput, parseSize, parseSizes, parseThreads } from "./arguments.js";
 import { type BenchCommandOptions, runBenchCommand } from "./bench.js";
 import { watchSignals } from "./interrupt.js";
 import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
@@ -14,6 +14,7 @@ import { formatRows, formatSummary } from "./report.js";
 import { type RunOptions, runLayer } from "./run.js";
 import { complain, ignoreStreamErrors, print, printable } from "./terminal.js";
 
+const PARSERS = { size: parseSize, sizes: parseSizes, axis: parseAxis } as const;
 const EXIT = { failure: 1, usage: 2 } as const;
 
 const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
@@ -42,12 +43,9 @@ function addLayerCommand(program: Command, layer: LayerCommand, signal: AbortSig
     .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
     .option("--json", "print the summary as JSON", false)
     .option("--quiet", "print nothing but errors", false);
-  if (layer.option !== undefined) {
-    const { flags, description, kind, required } = layer.option;
+  for (const { flags, description, kind, required } of layer.options) {
     command.addOption(
-      new Option(flags, description)
-        .argParser<number | number[]>(kind === "size" ? parseSize : parseSizes)
-        .makeOptionMandatory(required),
+      new Option(flags, description).argParser<number | number[]>(PARSERS[kind]).makeOptionMandatory(required),
     );
   }
   command.action(async (input: string, options: RunOptions & { json: boolean }) => {

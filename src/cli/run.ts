@@ -1,4 +1,4 @@
-import { NormPool, type Tensor } from "../index.js";
+import { NormPool, type Progress, type Tensor } from "../index.js";
 import { checkNpyFloat32, formatNpyHeader } from "../storage/npy.js";
 import { writeOutput } from "../storage/output.js";
 import type { LayerArguments, LayerCommand } from "./layers.js";
@@ -23,13 +23,13 @@ export async function runLayer(
   options: RunOptions,
   signal: AbortSignal,
 ): Promise<Summary> {
-  const { output, threads, quiet, onWarning } = options;
+  const { output, threads, quiet, onWarning, channelAxis } = options;
   const { header, fileBytes } = await inspectNpy(input);
   const { shape } = header;
   const leftOver = checkNpyFloat32(input, header, fileBytes);
   if (leftOver > 0) onWarning(`${input}: ${leftOver} bytes after the cells of its shape are left out`);
   const layer = command.make(shape, options);
-  layer.prepare(shape, { dtype: "float32", channelAxis: undefined, partOfBatch: false }); // a shape that does not fit is said before the file is read
+  layer.prepare(shape, { dtype: "float32", channelAxis, partOfBatch: false }); // a shape that does not fit is said before the file is read
   const bytes = formatNpyHeader(shape).length + fileBytes - leftOver - header.dataOffset;
   return writeOutput("npy", output, bytes, async (file) => {
     await using pool = new NormPool(threads === undefined ? {} : { threads });
@@ -43,7 +43,8 @@ export async function runLayer(
       }
       const normalizing = bar.step("computing");
       const start = performance.now();
-      await pool.forward(layer, x, { out: x, signal, onProgress: ({ done, total }) => normalizing(done / total) });
+      const onProgress = ({ done, total }: Progress) => normalizing(done / total);
+      await pool.forward(layer, x, { out: x, channelAxis, signal, onProgress });
       const milliseconds = performance.now() - start;
       const after = spreadOf(await pool.moments(x, { signal }));
       await writeNpy(file, x, { signal, onShare: bar.step("writing") });
