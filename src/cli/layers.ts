@@ -21,7 +21,7 @@ export interface LayerArguments {
   readonly channelAxis?: number;
 }
 
-export interface LayerOption {
+interface LayerOption {
   readonly flags: string;
   readonly description: string;
   readonly kind: "sizes" | "size" | "axis";
