@@ -1,4 +1,4 @@
-// The TypeScript of README.md and docs/pytorch.md compiles and runs. A document's snippets are one program, in which later ones see
+// The TypeScript of README.md, docs/pytorch.md and docs/guide.md compiles and runs. A document's snippets are one program, in which later ones see
 // what earlier ones made.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import * as normpool from "../src/index.js";
 import { ROOT, readDocument, runScript, snippetsOf, TSC } from "./programs.js";
 
-const DOCUMENTS = ["README.md", "docs/pytorch.md"];
+const DOCUMENTS = ["README.md", "docs/pytorch.md", "docs/guide.md"];
 
 // Inside the package, so that snippets import it by its name.
 const programs = join(ROOT, "dist/snippets");
@@ -43,11 +43,17 @@ test.each(DOCUMENTS.map((document, i) => [document, i] as const))("the snippets 
 /** The document's snippets, each inside the one before; only their imports are outside. */
 function programOf(markdown: string): string {
   const names = new Set(Object.keys(normpool));
+  const others: string[] = [];
   const snippets = snippetsOf(markdown).map((code) =>
-    code.replace(/^import \{(.*?)\} from "normpool";[^\n]*$/ms, (_, list: string) => {
-      for (const name of list.split(",")) names.add(name.trim());
-      return "";
-    }),
+    code
+      .replace(/^import \{(.*?)\} from "normpool";[^\n]*$/ms, (_, list: string) => {
+        for (const name of list.split(",")) names.add(name.trim());
+        return "";
+      })
+      .replace(/^import .* from "node:.*";$/gm, (line) => {
+        others.push(line);
+        return "";
+      }),
   );
   expect(snippets.length).toBeGreaterThan(2);
   const nested = snippets.reduceRight(
@@ -56,5 +62,5 @@ function programOf(markdown: string): string {
   );
   // Nothing that takes seconds.
   const body = nested.replaceAll("65536", "64");
-  return `import { ${[...names].join(", ")} } from "normpool";\nconst embeddings = new Float32Array(64 * 1024);\n${body}`;
+  return `import { ${[...names].join(", ")} } from "normpool";\n${others.join("\n")}\nconst embeddings = new Float32Array(64 * 1024);\n${body}`;
 }
