@@ -33,8 +33,10 @@ import { seeded } from "../support.js";
 import { type Fault, INJECTOR, type Injection, Injections, KINDS, POINTS, type Point } from "./injector.js";
 import { expectOthersWhole } from "./whole.js";
 
-const { NORMPOOL_FAULTS_SEED = "20261125" } = process.env;
+const { NORMPOOL_FAULTS_SEED = "20261125", NORMPOOL_STRESS } = process.env;
 const SEED = Number(NORMPOOL_FAULTS_SEED);
+/** Scenarios of each phase, fault, and number of threads; where all is done many times over, others each time. */
+const SCENARIOS = NORMPOOL_STRESS === undefined ? 7 : 1;
 
 /** Every layer, and together every phase; of several tiles each. */
 const CASES: readonly LayerCase[] = [
@@ -300,7 +302,7 @@ const all = KINDS.flatMap((kind) => [1, 2, 4].map((threads) => ({ kind, threads 
 
 describe.each(all)("in phase $kind on $threads threads", ({ kind, threads }) => {
   test.each(["exit", "throw", "trap"] as const)("a thread that ends by %s costs time only", async (fault) => {
-    for (let times = 0; times < 7; times++) await play(scenarioOf(kind, fault, threads));
+    for (let times = 0; times < SCENARIOS; times++) await play(scenarioOf(kind, fault, threads));
   });
 });
 
