@@ -20,7 +20,7 @@ import type { Moments, SetMoments } from "./merge/moments.js";
 import type { GradientSums } from "./merge/sums.js";
 import { CELL_BYTES } from "./plan/cells.js";
 import { type CallEvent, isWatched, tell } from "./run/events.js";
-import { Executor } from "./run/executor.js";
+import { Executor, type ExecutorOptions } from "./run/executor.js";
 import { SLICE_TIMEOUT } from "./run/queue.js";
 import { drive, isPromise } from "./run/steps.js";
 import { MAX_THREADS } from "./run/threads.js";
@@ -112,7 +112,10 @@ export class NormPool implements AsyncDisposable {
   #callTime = 0;
 
   /** @throws InvalidArgumentError, OutOfMemoryError if no address space is to be had. */
-  constructor(options?: NormPoolOptions) {
+  constructor(options?: NormPoolOptions);
+  /** @internal @param inside of the executor, for tests. */
+  constructor(options: NormPoolOptions | undefined, inside: ExecutorOptions);
+  constructor(options?: NormPoolOptions, inside: ExecutorOptions = {}) {
     const { threads, maxMemory, maxQueue, fallback, sliceTimeout } = readOptions("NormPool", options, {
       threads: Math.min(MAX_THREADS, availableParallelism()),
       maxMemory: MAX_BYTES,
@@ -129,7 +132,7 @@ export class NormPool implements AsyncDisposable {
       throw new InvalidArgumentError("NormPool", "threads", `at most ${MAX_THREADS}`, String(threads));
     }
     const queue = { maxQueue, fallback, sliceTimeout };
-    this.#executor = new Executor(this.threads, new Arena(Math.min(maxMemory, MAX_BYTES)), { queue });
+    this.#executor = new Executor(this.threads, new Arena(Math.min(maxMemory, MAX_BYTES)), { ...inside, queue });
   }
 
   /**

@@ -1,13 +1,10 @@
-// Every layer in every layout and of every dtype against the float64 oracle. accuracy.test.ts says why float32 is within 2 ulp, or 3 with weight
-// and bias; of halves that is rounded once more. float64's bound is derived in accuracy-bounds.ts.
+// Every layer in every layout and of every dtype against the float64 oracle.
 import { afterAll, describe, test } from "vitest";
-import { type Dtype, type Layer, NormPool, type Tensor } from "../src/index.js";
-import type { Parameter } from "../src/tensor/parameter.js";
-import { expectWithin, largestOf, output64, sets64, withinUlps } from "./accuracy-bounds.js";
+import { type Dtype, NormPool, type Tensor } from "../src/index.js";
 import { LARGE_CASES, smallCases } from "./accuracy-cases.js";
-import { normalCells, numbersOf } from "./cells.js";
+import { expectOutput } from "./against-oracle.js";
+import { normalCells } from "./cells.js";
 import { batchNormCase, instanceNormCase, type LayerCase } from "./layer-cases.js";
-import { largest } from "./rounding.js";
 
 /** Means that the dtype's cells still deviate by 1 from; of uint8, whose deviation is 40, some end at 0 and 255. */
 const MEANS: readonly (readonly [Dtype, readonly number[]])[] = [
@@ -28,20 +25,7 @@ async function hold(layerCase: LayerCase, dtype: Dtype, mean: number): Promise<v
   const layer = layerCase.make(dtype === "float64" ? "float64" : "float32");
   using input = pool.from(cells as never, shape, dtype as never) as Tensor;
   using output = await pool.forward(layer, input, { channelAxis });
-  const { weight, bias } = layer as Layer & { weight?: Parameter | null; bias?: Parameter | null };
-  const { y, variance } = layerCase.forward(layer, numbersOf(dtype, cells));
-  const result = dtype === "uint8" ? "float32" : dtype;
-  const numbers = numbersOf(result, output.data);
-  if (result !== "float64") {
-    // A mean that is off by a share of the deviation moves every cell by that much, whatever its result.
-    const least = layerCase.mean === "none" ? 0 : 1;
-    const scale = (expected: number) => Math.max(least, Math.abs(expected));
-    expectWithin("output", numbers, y, withinUlps(result, weight || bias ? 3 : 2, scale));
-    return;
-  }
-  const sets = sets64(layerCase, layer, mean, variance);
-  const applied = largest(y) + largestOf(bias, 0);
-  expectWithin("output", numbers, y, output64(sets, largestOf(weight, 1), applied));
+  expectOutput({ layerCase, layer, dtype, mean }, cells, output.data);
 }
 
 const named = (cases: readonly LayerCase[]) => cases.map((c) => [c.name, c] as const);

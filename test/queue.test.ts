@@ -137,7 +137,7 @@ function setUp(threads: number, options: QueueOptions & Partial<Job> = {}) {
         ended.push(`${call}: ${error.name}`);
       },
     );
-  return { crew, queue, ended, errors, here, run };
+  return { crew, queue, ended, errors, here, jobOf, run };
 }
 
 describe("the queue", () => {
@@ -398,6 +398,31 @@ describe("threads that cannot be had", () => {
     expect(ended).toEqual(["a"]);
   });
 
+  test("are not waited for by a call that the calling thread shares, nor by those after it", async () => {
+    const { crew, queue, ended, here, jobOf, run } = setUp(1);
+    void run("a", 1);
+    for (let times = 0; times < 2; times++) await crew.lose(0, unborn);
+    while (ended.length === 0) await settled();
+    // The calling thread looks once more whether there is something to do, in a later turn.
+    for (let turn = 0; turn < 3; turn++) await settled();
+    let looks = 0;
+    const shared: Job = {
+      ...jobOf("b", 3),
+      get slices() {
+        looks++;
+        return 3;
+      },
+    };
+    expect(queue.share(shared)).toBeUndefined();
+    // Not until the stack is full.
+    expect(looks).toBeLessThan(100);
+    expect(here).toEqual([0, 0, 1, 2]);
+    void run("c", 2);
+    while (ended.length === 1) await settled();
+    expect(ended).toEqual(["a", "c"]);
+    await queue.close();
+  });
+
   test("are done without where some can be had", async () => {
     const { crew, ended, here, run } = setUp(2);
     void run("a", 4);
@@ -419,12 +444,13 @@ describe("threads that cannot be had", () => {
   });
 });
 
-describe("a pool of two threads", () => {
+// Of two, one may be held up in the last slice of a call while the other does all of the next.
+describe("a pool of one thread", () => {
   const SHAPE = [4096, 1024];
   const layer = new LayerNorm(1024);
 
   test("ends calls in the order in which they came, and a small one before the large ones that it came after", async () => {
-    await using pool = new NormPool({ threads: 2 });
+    await using pool = new NormPool({ threads: 1 });
     const large = Array.from({ length: 10 }, () => pool.tensor("float32", SHAPE));
     const small = pool.tensor("float32", [4, 1024]);
     const ended: string[] = [];
@@ -435,7 +461,7 @@ describe("a pool of two threads", () => {
   });
 
   test("rejects a sixth call that waits, and computes the five before it", async () => {
-    await using pool = new NormPool({ threads: 2 });
+    await using pool = new NormPool({ threads: 1 });
     const tensors = Array.from({ length: 6 }, () => pool.tensor("float32", SHAPE));
     const ended: string[] = [];
     const controller = new AbortController();

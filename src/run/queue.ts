@@ -256,7 +256,8 @@ export class Queue {
       await nextTurn();
     }
     this.#computing = false;
-    this.#fill();
+    // Else whoever brings what is wanted comes here again: what is left now wants nobody, as what `share` does alone.
+    if (!this.#seats.allRest) this.#fill();
   }
 
   /** Ends threads that are stuck: their slices are lost, and done by others. */

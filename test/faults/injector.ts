@@ -15,7 +15,7 @@ import { wasm } from "../../workers/webassembly.js";
 export const INJECTOR = import.meta.url;
 const KEY = "normpool faults";
 
-const FAULTS = ["exit", "throw", "trap", "wait", "spin", "heap"] as const;
+export const FAULTS = ["exit", "throw", "trap", "wait", "spin", "heap"] as const;
 export type Fault = (typeof FAULTS)[number];
 
 /** Where in a slice: when it is claimed, before a tile is loaded, before and after its kernel, when half is stored, when all is done. */
@@ -35,6 +35,8 @@ export const KINDS = [
 ] as const satisfies readonly Phase["kind"][];
 
 const WORDS = { fault: 0, point: 1, phase: 2, before: 3, times: 4, injected: 5 } as const;
+/** After these, how often each fault was injected so far. */
+const FIRST_COUNT = Object.keys(WORDS).length;
 
 export interface Injection {
   readonly fault: Fault;
@@ -49,7 +51,7 @@ export interface Injection {
 
 /** Of the test's side: the words that threads which start from now on are born with. */
 export class Injections {
-  readonly #words = new Int32Array(new SharedArrayBuffer(4 * Object.keys(WORDS).length));
+  readonly #words = new Int32Array(new SharedArrayBuffer(4 * (FIRST_COUNT + FAULTS.length)));
 
   constructor() {
     setEnvironmentData(KEY, this.#words);
@@ -70,6 +72,11 @@ export class Injections {
     Atomics.store(this.#words, WORDS.times, 0);
     return Atomics.load(this.#words, WORDS.injected);
   }
+
+  /** How often a fault was injected since the beginning. */
+  countOf(fault: Fault): number {
+    return Atomics.load(this.#words, FIRST_COUNT + FAULTS.indexOf(fault));
+  }
 }
 
 let phase: Phase["kind"] | undefined;
@@ -83,8 +90,10 @@ function pass(point: Point): void {
   if (wanted !== -1 && KINDS[wanted] !== phase) return;
   if (Atomics.load(words, WORDS.times) <= 0 || Atomics.sub(words, WORDS.before, 1) > 0) return;
   if (Atomics.sub(words, WORDS.times, 1) <= 0) return;
+  const fault = words[WORDS.fault] as number;
   Atomics.add(words, WORDS.injected, 1);
-  fail(FAULTS[words[WORDS.fault] as number] as Fault);
+  Atomics.add(words, FIRST_COUNT + fault, 1);
+  fail(FAULTS[fault] as Fault);
 }
 
 /** (module (func (export "trap") unreachable) (func (export "spin") (loop br 0))) */
