@@ -164,7 +164,7 @@ function checkGradientCall<T extends GradientOptions>(
   }
   checkOut(operation, "gradOutput", options.gradOutput, input.dtype, input);
   const partOfBatch = options.moments !== undefined;
-  const computation = prepare(operation, layer, input, { channelAxis, partOfBatch });
+  const computation = prepare(operation, layer, input, { dtype: input.dtype, channelAxis, partOfBatch });
   return { operation, options, computation };
 }
 

@@ -44,7 +44,11 @@ export function forward<D extends Dtype>(
   checkInPlaceSafe(operation, options);
   const dtype = resultDtype(x.dtype) as OutputDtype<D>;
   if (out !== undefined) checkApart(operation, "out", checkOut(operation, "out", out, dtype, x), x);
-  const computation = prepare(operation, layer, x, { channelAxis, partOfBatch: options.moments !== undefined });
+  const computation = prepare(operation, layer, x, {
+    dtype: x.dtype,
+    channelAxis,
+    partOfBatch: options.moments !== undefined,
+  });
   const moments = options.moments === undefined ? null : checkGiven(operation, computation, options.moments, x.shape);
 
   const y = out ?? executor.allocate(operation, dtype, x.shape, false);

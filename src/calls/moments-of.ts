@@ -31,7 +31,12 @@ export function* momentsOf(executor: Executor, layer: Layer, x: Tensor, given: u
   checkTensor(operation, "x", x);
   const options = checkCallOptions<LayerCallOptions>(operation, given, []);
   const { channelAxis } = options;
-  const computation = prepare(operation, layer, x, { channelAxis, partOfBatch: true, momentsOnly: true });
+  const computation = prepare(operation, layer, x, {
+    dtype: x.dtype,
+    channelAxis,
+    partOfBatch: true,
+    momentsOnly: true,
+  });
   if (computation.kind !== "normalization") {
     throw new InvalidArgumentError(
       operation,

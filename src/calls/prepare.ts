@@ -3,8 +3,8 @@ import type { Computation, Layer, LayerCall } from "../layers/layer.js";
 import type { Tensor } from "../tensor/tensor.js";
 
 /** What the layer asks to compute of `x`. Throws what its `prepare` throws, and InvalidArgumentError if that is not of x's cells. */
-export function prepare(operation: string, layer: Layer, x: Tensor, call: Omit<LayerCall, "dtype">): Computation {
-  const computation = layer.prepare(x.shape, { dtype: x.dtype, ...call });
+export function prepare(operation: string, layer: Layer, x: Tensor, call: LayerCall): Computation {
+  const computation = layer.prepare(x.shape, call);
   // Kernels touch as many cells as it says, and a layer may have a `prepare` of a program's own.
   if (cellsOf(computation) === x.size) return computation;
   throw new InvalidArgumentError(operation, "layer", "one whose prepare is of the input's cells", "others");

@@ -1,6 +1,6 @@
 import { type Complete, checkBoolean, readOptions } from "../check.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
-import { axisNormGeometry, layerNormGeometry } from "../plan/geometry.js";
+import { axisNormGeometry, type Geometry, layerNormGeometry } from "../plan/geometry.js";
 import { cellsOf, formatShape, product, type Shape } from "../tensor/shape.js";
 import { AffineLayer } from "./affine-layer.js";
 import {
@@ -88,9 +88,13 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Aff
   prepare(shape: Shape, { dtype, channelAxis }: LayerCall): Normalization {
     checkInputDtype(this.name, dtype, this.dtype, [this.weight, this.bias]);
     const cells = cellsOf(this.normalizedShape);
+    const geometry =
+      channelAxis === undefined ? this.#lastDimensions(shape, cells) : this.#alongAxis(shape, channelAxis);
     return {
       kind: "normalization",
-      ...this.#place(shape, channelAxis),
+      geometry,
+      // Of rows that are a cell each: those of an axis that is not the last.
+      affineRows: geometry.r !== 1,
       eps: this.eps,
       measure: "deviation",
       weight: checkParameter(this.name, "weight", this.weight, this.dtype, cells),
@@ -101,15 +105,13 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Aff
     };
   }
 
-  /** Which cells are a set: the last dimensions, or those along one axis. */
-  #place(shape: Shape, channelAxis: number | undefined): Pick<Normalization, "geometry" | "affineRows"> {
+  #lastDimensions(shape: Shape, cells: number): Geometry {
+    const outer = outerRank(this.name, this.normalizedShape, shape, true);
+    return layerNormGeometry(product(shape, 0, outer), cells);
+  }
+
+  #alongAxis(shape: Shape, channelAxis: number): Geometry {
     const [size = 0, ...others] = this.normalizedShape;
-    if (channelAxis === undefined) {
-      const along = others.length === 0 ? shape.indexOf(size) : -1;
-      const hint = along < 0 ? "" : `; to normalise along dimension ${along}, give the call channelAxis: ${along}`;
-      const outer = outerRank(this.name, this.normalizedShape, shape, hint);
-      return { geometry: layerNormGeometry(product(shape, 0, outer), cellsOf(this.normalizedShape)) };
-    }
     if (others.length > 0) {
       const expected = "none with a normalizedShape of more than one dimension";
       throw new InvalidArgumentError(this.name, "channelAxis", expected, String(channelAxis));
@@ -120,9 +122,8 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Aff
       throw new InvalidShapeError(this.name, message, shape);
     }
     const view = channelView(shape, axis, false);
-    const outer = view.before * view.after;
     // Cells that follow each other are rows as those of the last dimension are.
-    if (view.after === 1 || size === 1) return { geometry: layerNormGeometry(outer, size) };
-    return { geometry: axisNormGeometry(view), affineRows: true };
+    if (view.after === 1 || size === 1) return layerNormGeometry(view.before * view.after, size);
+    return axisNormGeometry(view);
   }
 }

@@ -18,11 +18,13 @@ export function checkNormalizedShape(operation: string, value: unknown): Shape {
 
 /**
  * Dimensions of an input before the normalised ones. Throws InvalidShapeError unless it ends in `normalizedShape`.
- * @param hint ends the message.
+ * @param takesAxis whether the layer takes a channelAxis, which the message then says where it is the remedy.
  */
-export function outerRank(operation: string, normalizedShape: Shape, shape: Shape, hint = ""): number {
+export function outerRank(operation: string, normalizedShape: Shape, shape: Shape, takesAxis = false): number {
   const outer = shape.length - normalizedShape.length;
   if (outer >= 0 && normalizedShape.every((size, i) => size === shape[outer + i])) return outer;
+  const along = takesAxis && normalizedShape.length === 1 ? shape.indexOf(normalizedShape[0] as number) : -1;
+  const hint = along < 0 ? "" : `; to normalise along dimension ${along}, give the call channelAxis: ${along}`;
   const message = `given normalizedShape ${formatShape(normalizedShape)}, expected input of shape [*, ${normalizedShape.join(", ")}] but got ${formatShape(shape)}${hint}`;
   throw new InvalidShapeError(operation, message, shape);
 }
