@@ -84,6 +84,11 @@ function shuffled(perSlice: number): Executor {
 
 const here: ExecutorOptions = { placer: () => "calling thread" };
 
+/** The calling thread, with so many bytes of tables at a time. */
+export function onStripes(stripeBytes: number): Executor {
+  return new Executor(1, arena, { ...here, stripeBytes });
+}
+
 export const onCallingThread = new Executor(1, arena, here);
 
 /** So few bytes of tables that a stripe has a few sets, and a round a few segments. */
@@ -92,7 +97,7 @@ const STRIPE_BYTES = 3000;
 export const WAYS: readonly (readonly [what: string, executor: Executor])[] = [
   ...[1, 2, 3, MOST_THREADS].map((count) => [`${count} threads`, onThreads(count)] as const),
   ...[1, 2, 5].map((units) => [`shuffled slices of ${units} units`, shuffled(units)] as const),
-  ["stripes", new Executor(1, arena, { ...here, stripeBytes: STRIPE_BYTES })],
+  ["stripes", onStripes(STRIPE_BYTES)],
   ["larger stripes on 2 threads", onThreads(2, 20 * STRIPE_BYTES)],
 ];
 

@@ -8,13 +8,14 @@ import {
   expectSameBytes,
   forward,
   onCallingThread,
+  onStripes,
   type PhaseName,
   type Seen,
   sumsOfPart,
   WAYS,
   watched,
 } from "./every-way.js";
-import type { LayerCase } from "./layer-cases.js";
+import { type LayerCase, layerNormCase } from "./layer-cases.js";
 import { CASES, inputOf, layerFor, momentsOfBatch, PARTS } from "./same-bits-cases.js";
 
 const DTYPES = ["float32", "float64", "float16", "bfloat16"] as const satisfies readonly Dtype[];
@@ -66,6 +67,14 @@ describe.each(DTYPES)("%s: in every way the bits are those of the calling thread
       const saved = await backward({ ...call, on, moments, over: "g" });
       expectSameBytes(saved, expected, `${what}, with saved moments, over gradOutput`);
     }
+  });
+
+  test("wide rows, whose sums by cell go on from stripe to stripe", async () => {
+    const call = callOf(layerNormCase([40], [17_000]), dtype);
+    const expected = await backward({ ...call, on: onCallingThread });
+    // Blocks are of 10 rows: stripes of 4, 4 and 2, each with moments of its own; or of 6 and 4.
+    for (const bytes of [300, 400])
+      expectSameBytes(await backward({ ...call, on: onStripes(bytes) }), expected, `${bytes}`);
   });
 
   test.each(named(PARTS))("%s: %s", async (_, _name, layerCase) => {

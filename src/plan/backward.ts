@@ -85,8 +85,8 @@ function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geomet
   if (accumulates) {
     const phase = accumulatePhase(whole, geometry, length);
     steps.push(
-      { kind: "phase", phase, reads: ["x", "g", "statistics"], writes: ["partials"] },
-      { kind: "addCellGradients", cells: g * length, reads: ["partials"], writes: ["gradients"] },
+      { kind: "phase", phase, reads: ["x", "g", "statistics"], writes: ["cellSums"] },
+      { kind: "addCellGradients", cells: g * length, reads: ["cellSums"], writes: ["gradients"] },
     );
   }
   if (differentiates) {
@@ -105,10 +105,10 @@ function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geomet
       sinks,
     };
     const sums = sinks || (parameters && !perCell);
-    const writes: readonly Role[] = sums ? ["y", "partials"] : ["y"];
+    const writes: readonly Role[] = sums ? ["y", sinks ? "cellSums" : "partials"] : ["y"];
     steps.push({ kind: "phase", phase, reads: ["x", "g", ...statistics, ...weight], writes });
     if (sinks) {
-      steps.push({ kind: "addCellGradients", cells: g * length, reads: ["partials"], writes: ["gradients"] });
+      steps.push({ kind: "addCellGradients", cells: g * length, reads: ["cellSums"], writes: ["gradients"] });
     } else if (sums) {
       steps.push({ kind: "addRunGradients", runs: affineCount(geometry), reads: ["partials"], writes: ["gradients"] });
     }

@@ -18,6 +18,8 @@ export type Role =
   | "bias"
   /** What a phase found out of each segment, unit or run. */
   | "partials"
+  /** {sum for the weight, for the bias} of each block of samples, by cell. Kept from stripe to stripe while they lie in one block. */
+  | "cellSums"
   /** {mean, M2} of each set. */
   | "moments"
   /** {mean, rstd} of each set. */

@@ -85,7 +85,7 @@ function tableBytes({ steps, geometry }: Plan, bytes: number): number {
   for (const step of steps) {
     for (const role of step.writes) {
       // Sums by cell are of blocks, a bounded number of them, and grow with the parameters.
-      if (!isTensor(role) && !(role === "partials" && sumsByCell(step))) {
+      if (!isTensor(role) && role !== "cellSums") {
         total += 8 * numbersOf(step, role, geometry, bytes);
       }
     }
@@ -95,11 +95,6 @@ function tableBytes({ steps, geometry }: Plan, bytes: number): number {
 
 function isTensor(role: Role): role is Exclude<Role, TableRole> {
   return role === "x" || role === "g" || role === "y" || role === "gradients";
-}
-
-function sumsByCell(step: Step): boolean {
-  if (step.kind !== "phase") return false;
-  return step.phase.kind === "accumulate" || (step.phase.kind === "differentiate" && step.phase.sinks);
 }
 
 /** Whether a phase's partials are merged in order, so that it may be run a part of its units at a time. */
@@ -139,6 +134,7 @@ export function numbersOf(step: Step, role: TableRole, geometry: Geometry, bytes
       if (step.kind !== "fillTable" && step.kind !== "fillPropagation") return 0;
       return TABLE_FIELDS[step.phase.kind] * n * entriesPerSample(step.phase);
     case "partials":
+    case "cellSums":
       return step.kind === "phase" ? partialNumbers(step.phase, bytes) : 0;
   }
 }

@@ -90,13 +90,13 @@ export function between(step: BetweenStep, stripe: Stripe, tables: StripeTables,
       // Of a block that goes on in the next stripe there is nothing to add yet.
       if (!stripe.ends) return NOTHING;
       const { cells } = step;
-      const partials = values("partials");
+      const sums = values("cellSums");
       const blocks = blocksOf(n, samplesPerBlock(stripe.plan));
       const perAffine = cells / affine;
       const gradients = found.gradients as ParameterGradients;
       return {
         count: blocks * cells,
-        run: (from, to) => addCellGradients(gradients, firstAffine, partials, cells, perAffine, from, to),
+        run: (from, to) => addCellGradients(gradients, firstAffine, sums, cells, perAffine, from, to),
       };
     }
     case "addRunGradients": {

@@ -94,7 +94,7 @@ export class StripeTables {
     const has = (role: Role) => reads.includes(role) || writes.includes(role);
     const at = (role: TableRole) => (has(role) ? (this.#blocks.get(role)?.address ?? NONE) : NONE);
     const { x, g, y } = specs;
-    const partials = at("partials");
+    const partials = at(has("cellSums") ? "cellSums" : "partials");
     return {
       dtype: plan.dtype,
       tensors: { x: has("x") ? x : null, g: has("g") ? g : null, y: has("y") ? y : null },

@@ -7,6 +7,7 @@ import { forward as forwardCall } from "../../src/calls/forward.js";
 import { type Dtype, type Layer, type SetMoments, type Tensor, WorkerFailedError } from "../../src/index.js";
 import { Arena } from "../../src/memory/arena.js";
 import { CELL_BYTES, resultDtype } from "../../src/plan/cells.js";
+import { columnTilesOf } from "../../src/plan/grid.js";
 import type { Phase } from "../../src/plan/phase.js";
 import { slicesOf } from "../../src/plan/slices.js";
 import { Executor } from "../../src/run/executor.js";
@@ -65,8 +66,8 @@ interface Scenario {
   readonly place: Place;
   /** Whether tensors are on memory of the caller's. */
   readonly wrapped: boolean;
-  /** Bytes of tables: few, so that there are stripes, or as many as a pool has. */
-  readonly stripes: boolean;
+  /** Bytes of tables: few, so that there are stripes; null: as many as a pool has. */
+  readonly stripeBytes: number | null;
   readonly threads: number;
   readonly injection: Injection;
 }
@@ -104,8 +105,8 @@ function slicerFor(threads: number) {
   };
 }
 
-function executorOf(threads: number, stripes: boolean, sliceTimeout: number): Executor {
-  const key = `${threads} ${stripes} ${sliceTimeout}`;
+function executorOf(threads: number, stripeBytes: number | null, sliceTimeout: number): Executor {
+  const key = `${threads} ${stripeBytes} ${sliceTimeout}`;
   let executor = executors.get(key);
   if (executor === undefined) {
     executor = new Executor(threads, arena, {
@@ -113,7 +114,7 @@ function executorOf(threads: number, stripes: boolean, sliceTimeout: number): Ex
       slicer: slicerFor(threads),
       modules: [INJECTOR],
       queue: { sliceTimeout },
-      ...(stripes && { stripeBytes: 60_000 }),
+      ...(stripeBytes !== null && { stripeBytes }),
     });
     executors.set(key, executor);
   }
@@ -148,7 +149,7 @@ function layerOf(layerCase: LayerCase, dtype: Dtype): Layer {
 
 async function outcomeOf(
   on: Executor,
-  scenario: Omit<Scenario, "injection" | "threads" | "stripes">,
+  scenario: Omit<Scenario, "injection" | "threads" | "stripeBytes">,
 ): Promise<Outcome> {
   const { layerCase, dtype, direction, place, wrapped } = scenario;
   const { shape, channelAxis } = layerCase;
@@ -214,8 +215,8 @@ function expectedOf(scenario: Scenario): Promise<Outcome> {
 const WRITING: ReadonlySet<Phase["kind"]> = new Set(["normalize", "apply", "propagate", "differentiate", "response"]);
 
 async function play(scenario: Scenario, sliceTimeout = 60_000): Promise<void> {
-  const { dtype, place, threads, stripes, injection } = scenario;
-  const on = executorOf(threads, stripes, sliceTimeout);
+  const { dtype, place, threads, stripeBytes, injection } = scenario;
+  const on = executorOf(threads, stripeBytes, sliceTimeout);
   const expected = await expectedOf(scenario);
   const inUse = arena.inUse;
   injections.set(injection);
@@ -285,7 +286,7 @@ function scenarioOf(kind: Phase["kind"], fault: Fault, threads: number): Scenari
     direction,
     place: dtype === "uint8" ? "apart" : pick(places),
     wrapped: random() < 0.4,
-    stripes: random() < 0.3,
+    stripeBytes: random() < 0.3 ? 60_000 : null,
     threads,
     injection: {
       fault,
@@ -315,4 +316,28 @@ describe.each(KINDS.map((kind) => ({ kind })))("in phase $kind", ({ kind }) => {
     const { injection, ...scenario } = scenarioOf(kind, fault, 2);
     await play({ ...scenario, injection: { ...injection, times: 1 } }, 1000);
   });
+});
+
+// Of a block of samples that is in several stripes, or is computed in several tiles, each but the first adds to the sums of those before it.
+describe.each([
+  // A unit for each tile of columns in the first stripe, which adds to nothing.
+  {
+    phase: "accumulate",
+    layerCase: layerNormCase([40], [17_000]),
+    stripeBytes: 400,
+    before: columnTilesOf(17_000) + 2,
+  },
+  // The first block's second tile: 66 samples are more than fit.
+  { phase: "differentiate", layerCase: layerNormCase([8400], [499]), stripeBytes: null, before: 1 },
+] as const)("in phase $phase, where tiles add to sums", ({ phase, layerCase, stripeBytes, before }) => {
+  test.each(["exit", "throw", "trap"] as const)(
+    "what a thread added that ends by %s is not added twice",
+    async (fault) => {
+      const injection = { fault, phase, point: "computed", before, times: 1 } as const;
+      const where = { place: "in place, safe", wrapped: false, stripeBytes, threads: 1 } as const;
+      const { faults } = counts;
+      await play({ layerCase, dtype: "float64", direction: "backward", ...where, injection });
+      expect(counts.faults).toBe(faults + 1);
+    },
+  );
 });
