@@ -144,8 +144,8 @@ export class NormPool implements AsyncDisposable {
   }
 
   /**
-   * A tensor of zeros in shared memory; memory that was used before is zeroed on the calling thread, 256 MiB in some 0.1 s. Tensors that are dropped, not disposed of, are given back in a later turn of the event loop:
-   * a loop that makes many without waiting for anything runs out of memory.
+   * A tensor of zeros in shared memory; memory that was used before is zeroed on the calling thread. Tensors that are dropped, not disposed of, are
+   * given back in a later turn of the event loop: a loop that makes many without waiting for anything runs out of memory.
    * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
    */
   tensor<D extends Dtype>(dtype: D, shape: Shape): Tensor<D> {
@@ -227,7 +227,7 @@ export class NormPool implements AsyncDisposable {
   ): Promise<Tensor<OutputDtype<D>>> {
     // As #run, without its closure: small calls are many.
     try {
-      this.#checkOpen(layer?.name ?? "pool.forward");
+      this.#checkOpen(nameOf(layer));
       if (isWatched()) return this.#told(layer, x, () => forward(this.#executor, layer, x, options));
       return this.#promise(forward(this.#executor, layer, x, options), x);
     } catch (error) {
@@ -318,7 +318,7 @@ export class NormPool implements AsyncDisposable {
   /** Starts a call of a layer, or of the operation named, unless the pool is closed, and waits for it in `close`. */
   #run<T>(operation: Layer | string, x: Tensor, start: () => T | Promise<T>): Promise<T> {
     try {
-      this.#checkOpen(typeof operation === "string" ? operation : (operation?.name ?? "pool.forward"));
+      this.#checkOpen(nameOf(operation));
       return isWatched() ? this.#told(operation, x, start) : this.#promise(start(), x);
     } catch (error) {
       return Promise.reject(error);
@@ -327,10 +327,7 @@ export class NormPool implements AsyncDisposable {
 
   /** As `#promise`, and who listens is told. */
   async #told<T>(operation: Layer | string, x: Tensor, start: () => T | Promise<T>): Promise<T> {
-    const event: CallEvent = {
-      operation: typeof operation === "string" ? operation : (operation?.name ?? "pool.forward"),
-      cells: x?.size ?? 0,
-    };
+    const event: CallEvent = { operation: nameOf(operation), cells: x?.size ?? 0 };
     const since = now();
     tell("call:start", event);
     try {
@@ -381,4 +378,9 @@ export class NormPool implements AsyncDisposable {
     await Promise.allSettled(this.#running);
     await this.#executor.close();
   }
+}
+
+/** As errors say it: what is passed for a layer is checked later. */
+function nameOf(operation: Layer | string): string {
+  return typeof operation === "string" ? operation : (operation?.name ?? "pool.forward");
 }
