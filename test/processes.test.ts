@@ -235,10 +235,11 @@ describe("threads that cannot start", () => {
   describe("as the system has none", () => {
     /** Only a user with no more rights has a limit. One that nobody else is, so that nobody else's threads count. */
     const user = String(100_000 + process.pid);
-    const by = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"];
+    const by = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"] as const;
     const isPossible = (() => {
       try {
-        execFileSync("setpriv", [...by.slice(1), "prlimit", "--version"]);
+        const [file, ...args] = [...by, "prlimit", "--version"] as const;
+        execFileSync(file, args);
         return true;
       } catch {
         return false;

@@ -204,7 +204,7 @@ export class Queue {
     if (end.kind !== "done" && work.lose(seat, end.error, end.kind === "threw" || end.ready)) this.#slicesLost++;
     if (end.kind === "died" && !end.ready) this.#seats.failed(seat, end.error);
     else this.#seats.free(seat);
-    work.taskEnded();
+    work.taskEnded(seat);
     if (this.#seats.allEmpty) this.#idle?.();
     this.#fillSoon();
   }
@@ -218,7 +218,7 @@ export class Queue {
     } catch (error) {
       work.lose(seat, error, true);
     }
-    work.taskEnded();
+    work.taskEnded(seat);
   }
 
   /** After what waits for a phase that has ended has had its turn: the next phase of the same call comes before a later call's. */
