@@ -44,7 +44,7 @@ function meet(): void {
 }
 
 /** The kernels, each of which is met before it runs. */
-export function met(kernels: Kernels, meet: () => void): Kernels {
+function met(kernels: Kernels, meet: () => void): Kernels {
   const watch = <T extends object>(arithmetic: T): T =>
     new Proxy(arithmetic, {
       get(target, name) {
