@@ -81,7 +81,7 @@ export interface PoolStats {
   readonly callsFailed: number;
   /** Bytes of the inputs of calls that have ended well. */
   readonly bytes: number;
-  /** Milliseconds, summed over the calls on worker threads that have ended: until the result, and until they had a thread. */
+  /** Milliseconds: summed over the calls that have ended and were not done at once, until the result; and how long phases waited for a thread. */
   readonly callTime: number;
   readonly waitTime: number;
   /** Bytes: in use by tensors and calls, the most that were, what the memory has grown to, and what it may grow to. */

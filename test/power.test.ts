@@ -6,6 +6,7 @@
 // exp: its argument less n log(2) one rounding of 0.35, a polynomial that is added last to 1 two, and some tenths: 4 u. Math.pow of V8
 // (fdlibm's) has 0.7 ulp, 1.4 u. So (6 L + 6) u; and where the result is subnormal its own spacing, once for each of the two.
 import { beforeAll, describe, expect, test } from "vitest";
+import { ALL_RESPONSE_STEPS } from "../workers/arithmetic.js";
 import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
 import { wasm } from "../workers/webassembly.js";
 import { seeded } from "./support.js";
@@ -22,7 +23,26 @@ beforeAll(() => {
 function powers(k: number, b: number): number[] {
   const [x, y] = [new Float64Array(memory.buffer, X, 3).fill(1), new Float64Array(memory.buffer, Y, 3)];
   kernels.setCells("float64", SCRATCH);
-  kernels.float64.respond(x.byteOffset, 0, y.byteOffset, 0, 1, 1, 3, 3, 0, 0, 0, -b, k, 0, SCRATCH);
+  kernels.float64.respond(
+    x.byteOffset,
+    0,
+    y.byteOffset,
+    0,
+    1,
+    1,
+    3,
+    3,
+    0,
+    0,
+    0,
+    -b,
+    k,
+    0,
+    SCRATCH,
+    ALL_RESPONSE_STEPS,
+    0,
+    1,
+  );
   return [...y];
 }
 
@@ -100,7 +120,7 @@ test("lanes of which one is not a normal number do not disturb each other", () =
       x.fill(2);
       x[at] = other;
       kernels.setCells("float64", SCRATCH);
-      kernels.float64.respond(X, 0, Y, 0, 1, 1, 2, 2, 0, 0, 1, 0.6, 1, 0, SCRATCH);
+      kernels.float64.respond(X, 0, Y, 0, 1, 1, 2, 2, 0, 0, 1, 0.6, 1, 0, SCRATCH, ALL_RESPONSE_STEPS, 0, 1);
       expect(y[at]).toBe(expected);
       expect(Math.abs((y[1 - at] as number) - 2 * 5 ** -0.6)).toBeLessThanOrEqual((6 * Math.log(5) + 8) * U);
     }

@@ -43,6 +43,8 @@ class SteppedThreads implements Crew {
     return this.count;
   }
 
+  readonly lost = 0;
+
   async close(): Promise<void> {}
 
   /** Which calls' tasks are running, by seat. */

@@ -209,8 +209,21 @@ export interface Arithmetic {
     k: number,
     back: number,
     scratch: number,
+    steps: number,
+    from: number,
+    to: number,
   ): void;
 }
+
+/** The steps of `respond`, in their order; those of `ends` take the channels from the last one down. */
+export const RESPONSE_STEPS = [
+  { code: 1, ends: false },
+  { code: 2, ends: true },
+  { code: 4, ends: false },
+  { code: 8, ends: true },
+  { code: 16, ends: false },
+] as const;
+export const ALL_RESPONSE_STEPS = 31;
 
 /** Every one of Arithmetic: the module exports each with F32 and with F64 after its first word. Tests hold the build against it. */
 export const ARITHMETIC = [

@@ -4,7 +4,7 @@
 export const CONTROL = {
   /** The next slice to claim; whoever claims adds 1. */
   cursor: 0,
-  /** Not 0: claim no more slices. Written by the calling thread, read before each claim. */
+  /** One of STOP. Written by the calling thread. */
   stop: 1,
   /** Slices finished; whoever finishes one adds 1. */
   done: 2,
@@ -12,6 +12,20 @@ export const CONTROL = {
   seats: 3,
 } as const;
 const FIRST_SEAT = 4;
+
+/** What those who work on it are to do. */
+export const STOP = {
+  /** Go on. */
+  no: 0,
+  /** Claim no more slices. Read before each claim. */
+  afterSlice: 1,
+  /** Nor go on with those that are claimed, which stay as they are. Read now and then in a slice that takes long. */
+  atOnce: 2,
+} as const;
+
+export function goesOn(control: Control): boolean {
+  return Atomics.load(control, CONTROL.stop) !== STOP.atOnce;
+}
 
 /** A slice's word when it is finished. */
 const DONE = -1;

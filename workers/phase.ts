@@ -2,8 +2,8 @@
 import { CELL_BYTES, type Dtype } from "../src/plan/cells.js";
 import { COLUMN_TILE, columnTilesOf, columnUnit } from "../src/plan/grid.js";
 import type { Phase } from "../src/plan/phase.js";
-import { MEASURE_CODES } from "./arithmetic.js";
-import { progressOf, STAGE_OF, setProgress } from "./control.js";
+import { ALL_RESPONSE_STEPS, type Arithmetic, MEASURE_CODES, RESPONSE_STEPS } from "./arithmetic.js";
+import { goesOn, progressOf, STAGE_OF, setProgress } from "./control.js";
 import { driverOf } from "./drivers/drivers.js";
 import type { Kernels } from "./kernels.js";
 import { NONE, type Operands } from "./operands.js";
@@ -17,6 +17,12 @@ import type { WasmMemory } from "./webassembly.js";
 
 const PAIR_BYTES = 16;
 const NUMBER_BYTES = 8;
+/** Cells of a response that are computed before it is asked whether to go on: a millisecond or two. */
+const RESPONSE_PIECE = 32_768;
+
+/** Whether to go on, asked now and then. */
+type GoesOn = () => boolean;
+const always: GoesOn = () => true;
 
 /** The units of a slice. */
 export function unitsOf({ slices }: Pick<PhaseTask, "slices">, slice: number) {
@@ -24,17 +30,17 @@ export function unitsOf({ slices }: Pick<PhaseTask, "slices">, slice: number) {
   return { first, end: Math.min(slices.to, first + slices.perSlice) };
 }
 
-/** Computes one slice of a task's phase, with the stage of its seat, and notes how far it has come. */
-export function runSlice(kernels: Kernels, task: PhaseTask, slice: number): void {
+/**
+ * Computes one slice of a task's phase, with the stage of its seat, and notes how far it has come. Returns false where it has left it, because all is
+ * to stop at once.
+ */
+export function runSlice(kernels: Kernels, task: PhaseTask, slice: number): boolean {
   const { phase, operands, stages, seat, control, logged } = task;
   const { first, end } = unitsOf(task, slice);
   const stage = stages.address + seat * stages.bytes;
-  if (logged) {
-    runLogged(kernels, task, slice, stage);
-    return;
-  }
+  if (logged) return runLogged(kernels, task, slice, stage);
   setProgress(control, slice, 0, STAGE_OF.computing);
-  runUnits(kernels, phase, operands, first, end, stage);
+  return runUnits(kernels, phase, operands, first, end, stage, () => goesOn(control));
 }
 
 /**
@@ -46,7 +52,7 @@ function runLogged(
   { phase, operands, control, ...task }: PhaseTask,
   slice: number,
   stage: number,
-): void {
+): boolean {
   const { memory } = kernels;
   const { first, end } = unitsOf(task, slice);
   const start = progressOf(control, slice).tile;
@@ -57,13 +63,17 @@ function runLogged(
       const adds = addsToSums(tile, operands);
       if (adds) saveSums(memory, phase, tile, operands, stage);
       setProgress(control, slice, at, STAGE_OF.computing);
-      compute(kernels, tile.phase, operands.dtype, staged.addresses, tile.first, tile.count, stage, adds, tile.pitch);
+      const { phase: part, first, count, pitch } = tile;
+      const asked = () => goesOn(control);
+      if (!compute(kernels, part, operands.dtype, staged.addresses, first, count, stage, adds, pitch, asked))
+        return false;
       setProgress(control, slice, at, STAGE_OF.storing);
       store(memory, tile, operands, staged);
       setProgress(control, slice, at + 1, STAGE_OF.waiting);
     }
     at++;
   }
+  return true;
 }
 
 /** Puts a logged slice that was lost into a state from which it can be gone on with. On the calling thread, with the stage of the lost seat. */
@@ -92,7 +102,7 @@ function addsToSums(tile: Tile, { continues }: Operands): boolean {
   return tile.continues === true || continues;
 }
 
-/** Computes units [first, end) of a phase, with the stage at `stage`. */
+/** Computes units [first, end) of a phase, with the stage at `stage`. Returns whether it has done all. */
 export function runUnits(
   kernels: Kernels,
   phase: Phase,
@@ -100,19 +110,21 @@ export function runUnits(
   first: number,
   end: number,
   stage: number,
-): void {
+  asked = always,
+): boolean {
   const { dtype, continues } = operands;
   const there = inArena(operands);
   if (there !== undefined) {
-    compute(kernels, phase, dtype, there, first, end - first, stage, continues);
-    return;
+    return compute(kernels, phase, dtype, there, first, end - first, stage, continues, undefined, asked);
   }
   for (const tile of tilesOf(phase, dtype, first, end)) {
     const staged = load(kernels.memory, phase, tile, operands, stage);
     const adds = addsToSums(tile, operands);
-    compute(kernels, tile.phase, dtype, staged.addresses, tile.first, tile.count, stage, adds, tile.pitch);
+    const { phase: part, first, count, pitch } = tile;
+    if (!compute(kernels, part, dtype, staged.addresses, first, count, stage, adds, pitch, asked)) return false;
     store(kernels.memory, tile, operands, staged);
   }
+  return true;
 }
 
 /** The addresses of operands that kernels work on where they lie; undefined where tiles have to be staged. */
@@ -130,6 +142,7 @@ function inArena({ dtype, tensors, window, parameters, tables, results }: Operan
 /**
  * Computes units [first, first + count) of a phase whose cells kernels can work on. With `continues` sums by cell are added to what is there.
  * @param pitch of `accumulate`: cells from a sample to the next, where that is not all of a sample's.
+ * @param asked whether to go on, where it takes long. Returns whether it has.
  */
 export function compute(
   kernels: Kernels,
@@ -141,7 +154,9 @@ export function compute(
   stage: number,
   continues: boolean,
   pitch?: number,
-): void {
+  asked = always,
+): boolean {
+  if (!asked()) return false;
   const { x, g, y, weight, bias, table, statistics, means, partials, moments } = addresses;
   const columns = stage + STAGE_COLUMNS;
   const kernel = dtype === "float64" ? kernels.float64 : kernels.float32;
@@ -151,38 +166,39 @@ export function compute(
       const { length, groups, run, eps } = phase;
       const measure = MEASURE_CODES[phase.measure];
       kernel.normalizeSets(x, y, first, count, length, groups, run, weight, bias, eps, moments, measure);
-      return;
+      return true;
     }
     case "moments":
       switch (phase.layout) {
         case "stretches":
           kernel.momentsStretches(x, partials, first, count, phase.length, phase.centred);
-          return;
+          return true;
         case "runs": {
           const { length, groups, rows, perSegment } = phase;
           kernel.momentsRuns(x, partials, first, count, length, groups, rows, perSegment);
-          return;
+          return true;
         }
         case "columns":
           for (let unit = first; unit < first + count; unit++) {
+            if (!asked()) return false;
             const { at, segment, rows, width } = columnUnit(phase, unit);
             const cells = x + at * CELL_BYTES[dtype];
             kernel.momentsColumns(cells, partials + segment * PAIR_BYTES, rows, width, phase.width, columns);
           }
-          return;
+          return true;
       }
       break;
     case "apply":
       switch (phase.layout) {
         case "stretches":
           kernel.applyStretches(x, y, first, count, phase.length, phase.period, phase.rows, table);
-          return;
+          return true;
         case "cells":
           kernel.applySetCells(x, y, first, count, phase.length, phase.groups, table, weight, bias);
-          return;
+          return true;
         case "columns":
           kernel.applyColumns(x, y, first, count, phase.width, phase.rows, table, weight, bias);
-          return;
+          return true;
       }
       break;
     case "reduce":
@@ -190,15 +206,16 @@ export function compute(
         case "stretches": {
           const { length, period, perSet, rows } = phase;
           kernel.reduceStretches(x, g, partials, first, count, length, period, perSet, rows, statistics, weight);
-          return;
+          return true;
         }
         case "runs": {
           const { length, period, perSet, rows, perSegment } = phase;
           kernel.reduceRuns(x, g, partials, first, count, length, period, perSet, rows, perSegment, statistics);
-          return;
+          return true;
         }
         case "columns":
           for (let unit = first; unit < first + count; unit++) {
+            if (!asked()) return false;
             const { at, segment, entry, row, rows, width } = columnUnit(phase, unit);
             const bytes = at * CELL_BYTES[dtype];
             const rowWeights = weight === NONE ? NONE : weight + row * NUMBER_BYTES;
@@ -206,17 +223,18 @@ export function compute(
             const mean = means + entry * NUMBER_BYTES;
             kernel.reduceColumns(x + bytes, g + bytes, sums, rows, width, phase.width, mean, columns, rowWeights);
           }
-          return;
+          return true;
       }
       break;
     case "sumRows":
       kernel.sumRows(x, g, partials, first, count, phase.width, phase.rows, table);
-      return;
+      return true;
     case "accumulate": {
       const { samples, perBlock, length, groups } = phase;
       const cells = groups * length;
       const tiles = columnTilesOf(cells);
       for (let unit = first; unit < first + count; unit++) {
+        if (!asked()) return false;
         const sample = Math.floor(unit / tiles) * perBlock;
         const start = (unit % tiles) * COLUMN_TILE;
         const weights = partials + Math.floor(unit / tiles) * cells * PAIR_BYTES;
@@ -226,19 +244,19 @@ export function compute(
         const row = pitch ?? cells;
         kernel.accumulate(x, g, sample, high, start, wide, length, groups, row, continues, statistics, weights, biases);
       }
-      return;
+      return true;
     }
     case "propagate":
       switch (phase.layout) {
         case "stretches":
           kernel.propagateStretches(x, g, y, first, count, phase.length, phase.period, phase.rows, table);
-          return;
+          return true;
         case "cells":
           kernel.propagateSetCells(x, g, y, first, count, phase.length, phase.groups, table, weight);
-          return;
+          return true;
         case "columns":
           kernel.propagateColumns(x, g, y, first, count, phase.width, phase.rows, table, weight);
-          return;
+          return true;
       }
       break;
     case "differentiate": {
@@ -262,12 +280,61 @@ export function compute(
         statistics,
         partials,
       );
-      return;
+      return true;
     }
-    case "response": {
-      const { channels, space, tile, before, after, factor, beta, k, back } = phase;
-      const scratch = stage + STAGE_BYTES;
-      kernel.respond(x, g, y, first, count, channels, space, tile, before, after, factor, beta, k, back, scratch);
+    case "response":
+      return respond(kernel, phase, addresses, first, count, stage + STAGE_BYTES, asked);
+  }
+  return true;
+}
+
+/** A unit of many channels takes long: it is computed a piece of each step at a time. */
+function respond(
+  kernel: Arithmetic,
+  { channels, space, tile, before, after, factor, beta, k, back }: Extract<Phase, { kind: "response" }>,
+  { x, g, y }: Addresses,
+  first: number,
+  count: number,
+  scratch: number,
+  asked: GoesOn,
+): boolean {
+  const run = (unit: number, units: number, steps: number, from: number, to: number) =>
+    kernel.respond(
+      x,
+      g,
+      y,
+      unit,
+      units,
+      channels,
+      space,
+      tile,
+      before,
+      after,
+      factor,
+      beta,
+      k,
+      back,
+      scratch,
+      steps,
+      from,
+      to,
+    );
+  if (channels <= RESPONSE_PIECE) {
+    const perPiece = Math.max(1, Math.floor(RESPONSE_PIECE / (channels * tile)));
+    for (let unit = 0; unit < count; unit += perPiece) {
+      if (!asked()) return false;
+      run(first + unit, Math.min(perPiece, count - unit), ALL_RESPONSE_STEPS, 0, channels);
+    }
+    return true;
+  }
+  for (let unit = first; unit < first + count; unit++) {
+    for (const { code, ends } of RESPONSE_STEPS) {
+      for (let done = 0; done < channels; done += RESPONSE_PIECE) {
+        if (!asked()) return false;
+        const next = Math.min(channels, done + RESPONSE_PIECE);
+        run(unit, 1, code, ends ? channels - next : done, ends ? channels - done : next);
+      }
     }
   }
+  return true;
 }

@@ -15,6 +15,8 @@ import { differentiateTiles, normalizeTiles, sinkTiles } from "./tiles/whole-set
 const TILE_BYTES = 262_144;
 /** A tile of rows that lie apart: copying a row costs as much as 1 KiB of it, so that rows are to be long. */
 const WIDE_TILE_BYTES = 2_097_152;
+/** Cells of a response's tile: each takes so long that more would hold up a thread for too long. */
+const RESPONSE_CELLS = 262_144;
 
 /** Units [unit, end) of a phase as tiles, in order. */
 export function tilesOf(phase: Phase, dtype: Dtype, unit: number, end: number): Iterable<Tile> {
@@ -48,7 +50,8 @@ export function tilesOf(phase: Phase, dtype: Dtype, unit: number, end: number): 
 export function tileCells(phase: Phase, dtype: Dtype): number {
   const bytes = isGathered(phase) ? WIDE_TILE_BYTES : TILE_BYTES;
   const perCell = Math.max(CELL_BYTES[dtype], CELL_BYTES[resultDtype(dtype)]);
-  return Math.max(Math.floor(bytes / perCell), leastCells(phase));
+  const most = phase.kind === "response" ? RESPONSE_CELLS : Number.POSITIVE_INFINITY;
+  return Math.max(Math.min(most, Math.floor(bytes / perCell)), leastCells(phase));
 }
 
 /** Slices as large as tiles where the phase's units are rows apart, and still some for each of `threads`. */

@@ -7,6 +7,7 @@ import type { StatisticsSource } from "../plan/plan.js";
 import { planResponse } from "../plan/response.js";
 import { runAtOnce } from "../run/at-once.js";
 import { NO_INPUTS } from "../run/call.js";
+import { isWatched } from "../run/events.js";
 import type { Executor } from "../run/executor.js";
 import { Kept } from "../run/kept.js";
 import { runCall } from "../run/run-call.js";
@@ -77,6 +78,8 @@ interface ForwardCall {
 function forwardAtOnce(executor: Executor, { operation, computation, x, y, moments, options }: ForwardCall): boolean {
   if (computation.kind !== "normalization" || computation.running !== null || moments !== null) return false;
   if (computation.affineRows === true) return false;
+  // Who listens is told of phases, too.
+  if (isWatched()) return false;
   if (executor.placer(x.size, [], false) !== "calling thread") return false;
   const { onMoments } = options;
   const { geometry, eps, measure } = computation;

@@ -9,6 +9,8 @@ import type { Phase } from "./phase.js";
 const SLICES = 128;
 const SHORTEST_SLICE = 32_768;
 const LONGEST_SLICE = 524_288;
+/** Of a response, which takes some ten times as long a cell. */
+const LONGEST_RESPONSE = 65_536;
 
 /** Units [from, to) of a phase, cut into slices of `perSlice` units. */
 export interface Slices {
@@ -20,7 +22,8 @@ export interface Slices {
 /** The slices of units [from, to) of a phase. */
 export function slicesOf(phase: Phase, from = 0, to = phase.units): Slices {
   const perUnit = cellsPerUnit(phase);
-  const cells = Math.min(Math.max(((to - from) * perUnit) / SLICES, SHORTEST_SLICE), LONGEST_SLICE);
+  const longest = phase.kind === "response" ? LONGEST_RESPONSE : LONGEST_SLICE;
+  const cells = Math.min(Math.max(((to - from) * perUnit) / SLICES, SHORTEST_SLICE), longest);
   return { from, to, perSlice: Math.max(1, Math.floor(cells / perUnit)) };
 }
 

@@ -15,7 +15,7 @@ export const SLICE_TIMEOUT = 60_000;
 const TICKS = 8;
 
 /** What the queue gives tasks to. */
-export type Crew = Pick<Threads, "count" | "alive" | "post" | "end" | "close">;
+export type Crew = Pick<Threads, "count" | "alive" | "lost" | "post" | "end" | "close">;
 
 export interface QueueOptions {
   /** Whether the calling thread computes where no worker can be had. Default true. */
@@ -61,7 +61,6 @@ export class Queue {
   #tickets = 0;
   /** Calls that have a ticket. */
   #calls = 0;
-  #threadsLost = 0;
   #slicesLost = 0;
   #waited = 0;
   #filling = false;
@@ -99,7 +98,7 @@ export class Queue {
       threads: this.#threads.alive,
       running,
       waiting: this.#calls - running,
-      threadsLost: this.#threadsLost,
+      threadsLost: this.#threads.lost,
       slicesLost: this.#slicesLost,
       waited: this.#waited,
     };
@@ -203,10 +202,9 @@ export class Queue {
     this.#posted.delete(seat);
     // Before the seat is free: what the lost one left in its stage is needed.
     if (end.kind !== "done" && work.lose(seat, end.error, end.kind === "threw" || end.ready)) this.#slicesLost++;
-    if (end.kind === "died") this.#threadsLost++;
     if (end.kind === "died" && !end.ready) this.#seats.failed(seat, end.error);
     else this.#seats.free(seat);
-    work.taskEnded();
+    work.taskEnded(seat);
     if (this.#seats.allEmpty) this.#idle?.();
     this.#fillSoon();
   }
@@ -220,7 +218,7 @@ export class Queue {
     } catch (error) {
       work.lose(seat, error, true);
     }
-    work.taskEnded();
+    work.taskEnded(seat);
   }
 
   /** After what waits for a phase that has ended has had its turn: the next phase of the same call comes before a later call's. */

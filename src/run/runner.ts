@@ -79,8 +79,10 @@ export class Runner {
     if (this.#placement === "calling thread") {
       const { kernels, threads } = this.#executor;
       const { address, bytes } = this.#stages;
-      const compute = () => runUnits(kernels, phase, operands, from, to, address + threads * bytes);
-      return isWatched() ? this.#told(phase, 1, compute) : (compute() as undefined);
+      const compute = (): undefined => {
+        runUnits(kernels, phase, operands, from, to, address + threads * bytes);
+      };
+      return isWatched() ? this.#told(phase, 1, compute) : compute();
     }
     const job = this.#jobOf(phase, operands, this.#slicesOf(phase, from, to));
     const compute = () => (this.#placement === "shared" ? this.#executor.jobs.share(job) : this.#onWorkers(job, phase));

@@ -34,6 +34,9 @@ export class Threads {
   readonly #dataOf: (seat: number, ready: SharedArrayBuffer) => unknown;
   /** By seat. They start with their first task: a process of small tensors never has any. */
   readonly #threads: (Thread | undefined)[];
+  /** Of those that have not come to their end. */
+  readonly #exits = new Set<Promise<void>>();
+  #lost = 0;
 
   /** @param worker the URL of their module, whose default export takes a task. @param dataOf what the thread of a seat is born with. */
   constructor(count: number, worker: string, dataOf: (seat: number, ready: SharedArrayBuffer) => unknown) {
@@ -46,6 +49,11 @@ export class Threads {
   /** Threads that have started and not ended. */
   get alive(): number {
     return this.#threads.reduce((sum, thread) => sum + (thread === undefined ? 0 : 1), 0);
+  }
+
+  /** Threads that ended before they were to, or had to be ended. */
+  get lost(): number {
+    return this.#lost;
   }
 
   /** Gives a task to the thread of a seat, which has none. Never rejects. */
@@ -70,14 +78,15 @@ export class Threads {
   /** Ends the thread of a seat, in the middle of whatever it does; its task ends with it. */
   end(seat: number): void {
     const thread = this.#threads[seat];
-    if (thread !== undefined) this.#drop(seat, thread);
+    if (thread !== undefined) this.#lose(seat, thread);
   }
 
-  /** Ends all threads, and what they do. */
+  /** Ends all threads, and what they do. Waits for those, too, that were lost a moment ago. */
   async close(): Promise<void> {
-    const threads = this.#threads.slice();
-    for (let seat = 0; seat < this.count; seat++) this.end(seat);
-    await Promise.all(threads.map((thread) => thread?.exited));
+    this.#threads.forEach((thread, seat) => {
+      if (thread !== undefined) this.#drop(seat, thread);
+    });
+    await Promise.all(this.#exits);
   }
 
   #start(seat: number): Thread {
@@ -99,17 +108,26 @@ export class Threads {
     });
     const worker = piscina.threads[0] as Worker;
     const exited = new Promise<void>((resolve) => {
-      worker.once("exit", () => resolve());
+      worker.once("exit", () => {
+        this.#exits.delete(exited);
+        resolve();
+      });
     });
+    this.#exits.add(exited);
     const thread: Thread = { piscina, ready: new Int32Array(ready), exited, ended: false };
     // A thread that fails while it has no task is nobody's error: the seat's next task has another.
-    piscina.on("error", () => this.#drop(seat, thread));
-    piscina.on("workerDestroy", () => this.#drop(seat, thread));
+    piscina.on("error", () => this.#lose(seat, thread));
+    piscina.on("workerDestroy", () => this.#lose(seat, thread));
     return thread;
   }
 
-  #drop(seat: number, thread: Thread): void {
+  #lose(seat: number, thread: Thread): void {
     if (thread.ended) return;
+    this.#lost++;
+    this.#drop(seat, thread);
+  }
+
+  #drop(seat: number, thread: Thread): void {
     thread.ended = true;
     if (this.#threads[seat] === thread) this.#threads[seat] = undefined;
     // Never settles where the thread has ended already. What it does at once is that no other is started.

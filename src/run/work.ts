@@ -8,6 +8,7 @@ import {
   progressOf,
   recount,
   STAGE_OF,
+  STOP,
   sliceOf,
 } from "../../workers/control.js";
 import { clearInterval, now, setInterval } from "../clock.js";
@@ -114,18 +115,22 @@ export class Work {
   leave(): number {
     if (this.running > 0 && !this.#leaving) {
       this.#leaving = true;
-      Atomics.store(this.control, CONTROL.stop, 1);
+      if (this.#failure === undefined) Atomics.store(this.control, CONTROL.stop, STOP.afterSlice);
     }
     return this.running;
   }
 
-  /** A task has ended. */
-  taskEnded(): void {
+  /** The task of a seat has ended. */
+  taskEnded(seat: number): void {
+    // It had to leave the slice that it had.
+    const left = sliceOf(this.control, seat);
+    if (left !== undefined) this.#lost.add(left);
+    leave(this.control, seat);
     this.running--;
     if (this.running === 0) {
       if (this.#leaving) {
         this.#leaving = false;
-        if (this.#failure === undefined) Atomics.store(this.control, CONTROL.stop, 0);
+        if (this.#failure === undefined) Atomics.store(this.control, CONTROL.stop, STOP.no);
       }
       // Nobody works on it: what is claimed and not done is lost, and is there to be claimed again.
       if (this.#failure === undefined && this.left === 0 && this.done < this.job.slices) {
@@ -140,7 +145,9 @@ export class Work {
   fail(error: unknown): void {
     if (this.#failure === undefined) {
       this.#failure = { error };
-      Atomics.store(this.control, CONTROL.stop, 1);
+      // Where a thread was lost, slices that are not finished would be undefined in place for nothing.
+      const stop = error instanceof WorkerFailedError ? STOP.afterSlice : STOP.atOnce;
+      Atomics.store(this.control, CONTROL.stop, stop);
       // Whoever has read `stop` before claims nothing now, or has claimed already.
       this.#claimed = Math.min(this.job.slices, Atomics.exchange(this.control, CONTROL.cursor, this.job.slices));
     }

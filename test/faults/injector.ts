@@ -144,12 +144,13 @@ function watched(kernels: Kernels): Kernels {
 }
 
 /** Workers compute slices by it. @public */
-export function runSlice(kernels: Kernels, task: PhaseTask, slice: number): void {
+export function runSlice(kernels: Kernels, task: PhaseTask, slice: number): boolean {
   phase = task.phase.kind;
   memory = kernels.memory;
   pass("claimed");
-  runReally(watched(kernels), task, slice);
+  const done = runReally(watched(kernels), task, slice);
   pass("finished");
+  return done;
 }
 
 /** A driver that comes by a point before it loads, and when half of a tile is stored. */

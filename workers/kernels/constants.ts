@@ -15,6 +15,15 @@ export const NEAR: f64 = 65536;
 export const NOTHING: f64 = 5e-324;
 /** The longest window of LocalResponseNorm that is summed anew for each cell. */
 export const DIRECT_WINDOW: usize = 16;
+/**
+ * The steps of LocalResponseNorm's units: squares of the cells; where windows are long, their blocks' ends; results, or with gradients what they
+ * need; ends of these; gradients.
+ */
+export const SQUARES: i32 = 1;
+export const ENDS: i32 = 2;
+export const RESULTS: i32 = 4;
+export const SHARE_ENDS: i32 = 8;
+export const GRADIENTS: i32 = 16;
 /** What a set is divided by: its deviation from its mean, its root mean square, or its length. */
 export const DEVIATION: i32 = 0;
 export const ROOT_MEAN_SQUARE: i32 = 1;

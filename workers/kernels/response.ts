@@ -6,7 +6,7 @@
 // of the channels; long ones are the end of one block and the beginning of the next (van Herk 1992, Gil and Werman 1993), so that a cell
 // costs the same however long its window is.
 import { finished, inputAt, loaded, loadedBeside, outputAt, target } from "./cells";
-import { DIRECT_WINDOW } from "./constants";
+import { DIRECT_WINDOW, ENDS, GRADIENTS, RESULTS, SHARE_ENDS, SQUARES } from "./constants";
 import { loadCell, pair0, pinF64, putPair0, storeCell } from "./lanes";
 import { power } from "./power";
 import { settle } from "./statistics";
@@ -20,16 +20,18 @@ function windowSum(column: usize, from: usize, to: usize, step: usize): v128 {
 }
 
 /**
- * The sums of each row and those after it in its block, of rows of `bytes` bytes, to `ends`. Blocks are as long as a window, and begin where
- * the first row's window does.
+ * The sums of each row of [from, to) and those after it in its block, of rows of `bytes` bytes, to `ends`. Blocks are as long as a window, and
+ * begin where the first row's window does. Those of rows from `to` on are there.
  */
-function sumEnds(values: usize, ends: usize, channels: usize, bytes: usize, before: usize, window: usize): void {
-  for (let c = channels; c-- > 0; ) {
-    const row = values + c * bytes, to = ends + c * bytes;
+function sumEnds(
+  values: usize, ends: usize, channels: usize, bytes: usize, before: usize, window: usize, from: usize, to: usize,
+): void {
+  for (let c = to; c-- > from; ) {
+    const row = values + c * bytes, sums = ends + c * bytes;
     const isLast = c + 1 == channels || (c + 1 + before) % window == 0;
     for (let i: usize = 0; i < bytes; i += 16) {
       const value = v128.load(row + i);
-      v128.store(to + i, isLast ? value : f64x2.add(value, v128.load(to + bytes + i)));
+      v128.store(sums + i, isLast ? value : f64x2.add(value, v128.load(sums + bytes + i)));
     }
   }
 }
@@ -66,11 +68,13 @@ function isSpecial(zeros: v128): bool {
  * channels, the cell's own and `after`; `factor` is alpha / size, `back` 2 * alpha * beta / size. In `scratch` there is room for rows of `tile` + 1
  * float64: `channels` of them once, three times with gradients, once more and one row for windows that are not short. With g = NONE: y =
  * x * S^-beta, else y is the gradient of x. One read (two with g), one write; y may be x or g.
+ * Of the steps of a unit those in `steps` (constants.ts) are done, of channels [from, to): a unit of many channels is computed by many calls, step
+ * after step, each step's channels in order, those of ends from the last one down.
  */
 @inline
 function respond<A>(
   x: usize, g: usize, y: usize, first: usize, count: usize, channels: usize, space: usize, tile: usize,
-  before: usize, after: usize, factor: f64, beta: f64, k: f64, back: f64, scratch: usize,
+  before: usize, after: usize, factor: f64, beta: f64, k: f64, back: f64, scratch: usize, steps: i32, from: usize, to: usize,
 ): void {
   const tiles = (space + tile - 1) / tile, window = before + after + 1, slides = window > DIRECT_WINDOW;
   const step = ((tile + 1) & ~1) << 3, array = channels * step;
@@ -80,19 +84,19 @@ function respond<A>(
   for (let unit = first; unit < first + count; unit++) {
     const start = (unit % tiles) * tile, n = min(tile, space - start);
     const sample = (unit / tiles) * channels * space + start;
-    for (let c: usize = 0; c < channels; c++) {
+    if (steps & SQUARES) for (let c = from; c < to; c++) {
       const cells = loaded(inputAt(x, sample + c * space), n);
       for (let i: usize = 0; i < n; i += 2) {
         const cell = pairOf<A>(cells + i * sizeof<A>(), i + 1 < n);
         v128.store(squares + c * step + (i << 3), f64x2.mul(cell, cell));
       }
     }
-    if (slides) sumEnds(squares, ends, channels, step, before, window);
-    for (let c: usize = 0; c < channels; c++) {
-      const at = sample + c * space, to = outputAt(y, at);
+    if (slides && steps & ENDS) sumEnds(squares, ends, channels, step, before, window, from, to);
+    if (steps & RESULTS) for (let c = from; c < to; c++) {
+      const at = sample + c * space, output = outputAt(y, at);
       const low = max(c, before) - before, high = min(channels, c + after + 1);
       const cells = loaded(inputAt(x, at), n), beside = g ? loadedBeside(inputAt(g, at), n) : 0;
-      const results = target(to, cells);
+      const results = target(output, cells);
       if (slides) addStart(squares, starts, c, channels, step, after, window);
       let zeros = f64x2.splat(0);
       for (let i: usize = 0; i < n; i += 2) {
@@ -114,14 +118,14 @@ function respond<A>(
       }
       if (g) continue;
       if (isSpecial(zeros)) settle<A>(results, n);
-      finished(results, to, n);
+      finished(results, output, n);
     }
     if (!g) continue;
-    if (slides) sumEnds(shares, ends, channels, step, after, window);
-    for (let c: usize = 0; c < channels; c++) {
-      const at = sample + c * space, to = outputAt(y, at);
+    if (slides && steps & SHARE_ENDS) sumEnds(shares, ends, channels, step, after, window, from, to);
+    if (steps & GRADIENTS) for (let c = from; c < to; c++) {
+      const at = sample + c * space, output = outputAt(y, at);
       const low = max(c, after) - after, high = min(channels, c + before + 1);
-      const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n), results = target(to, cells);
+      const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n), results = target(output, cells);
       if (slides) addStart(shares, starts, c, channels, step, before, window);
       let zeros = f64x2.splat(0);
       for (let i: usize = 0; i < n; i += 2) {
@@ -138,21 +142,21 @@ function respond<A>(
         putPairOf<A>(results + i * sizeof<A>(), result, both);
       }
       if (isSpecial(zeros)) settle<A>(results, n);
-      finished(results, to, n);
+      finished(results, output, n);
     }
   }
 }
 
 export function respondF32(
   x: usize, g: usize, y: usize, first: usize, count: usize, channels: usize, space: usize, tile: usize,
-  before: usize, after: usize, factor: f64, beta: f64, k: f64, back: f64, scratch: usize,
+  before: usize, after: usize, factor: f64, beta: f64, k: f64, back: f64, scratch: usize, steps: i32, from: usize, to: usize,
 ): void {
-  respond<f32>(x, g, y, first, count, channels, space, tile, before, after, factor, beta, k, back, scratch);
+  respond<f32>(x, g, y, first, count, channels, space, tile, before, after, factor, beta, k, back, scratch, steps, from, to);
 }
 
 export function respondF64(
   x: usize, g: usize, y: usize, first: usize, count: usize, channels: usize, space: usize, tile: usize,
-  before: usize, after: usize, factor: f64, beta: f64, k: f64, back: f64, scratch: usize,
+  before: usize, after: usize, factor: f64, beta: f64, k: f64, back: f64, scratch: usize, steps: i32, from: usize, to: usize,
 ): void {
-  respond<f64>(x, g, y, first, count, channels, space, tile, before, after, factor, beta, k, back, scratch);
+  respond<f64>(x, g, y, first, count, channels, space, tile, before, after, factor, beta, k, back, scratch, steps, from, to);
 }
