@@ -19,6 +19,7 @@ import { Arena, MAX_BYTES } from "./memory/arena.js";
 import type { Moments, SetMoments } from "./merge/moments.js";
 import type { GradientSums } from "./merge/sums.js";
 import { CELL_BYTES } from "./plan/cells.js";
+import { release, releaseWith } from "./run/dropped.js";
 import { type CallEvent, isWatched, tell } from "./run/events.js";
 import { Executor } from "./run/executor.js";
 import { SLICE_TIMEOUT } from "./run/queue.js";
@@ -98,7 +99,8 @@ const LEAST_MEMORY = 1 << 20;
  * A pool of worker threads and the shared memory that they normalise tensors in.
  *
  * Results have the same bits at any number of threads. The memory holds up to 4 GiB of tensors; it grows as needed, uses freed
- * regions again, and goes back to the system when the pool and all its tensors are garbage.
+ * regions again, and goes back to the system when the pool is closed and its tensors are disposed of or dropped. A pool that is dropped and not
+ * closed is closed when V8 finds that: some time after its calls have ended.
  */
 export class NormPool implements AsyncDisposable {
   /** Worker threads of the pool. */
@@ -130,6 +132,7 @@ export class NormPool implements AsyncDisposable {
     }
     const queue = { maxQueue, fallback, sliceTimeout };
     this.#executor = new Executor(this.threads, new Arena(Math.min(maxMemory, MAX_BYTES)), { queue });
+    releaseWith(this, this.#executor);
   }
 
   /**
@@ -376,6 +379,6 @@ export class NormPool implements AsyncDisposable {
 
   async #finish(): Promise<void> {
     await Promise.allSettled(this.#running);
-    await this.#executor.close();
+    await release(this.#executor);
   }
 }

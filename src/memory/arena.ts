@@ -7,7 +7,7 @@ import { SCRATCH_BYTES, SCRATCH_SLOTS } from "../../workers/scratch.js";
 import { type WasmMemory, wasm } from "../../workers/webassembly.js";
 import { setImmediate } from "../clock.js";
 import { OutOfMemoryError } from "../errors.js";
-import { collectGarbage } from "./collect.js";
+import { COLLECT_AFTER_BYTES, collectGarbage, letMemoryGo } from "./collect.js";
 import { Regions, roundUp } from "./regions.js";
 
 const PAGE_BYTES = 65_536;
@@ -20,8 +20,6 @@ export const MAX_BYTES = MAX_PAGES * PAGE_BYTES;
 const START = SCRATCH_BYTES * SCRATCH_SLOTS;
 /** The memory grows by at least this, since each growth is a system call that every worker is told of. */
 const GROWTH_BYTES = 4 << 20;
-/** A collection takes some milliseconds, as long as it takes to fault in this much fresh memory. */
-const COLLECT_AFTER_BYTES = 64 << 20;
 /** So much may be handed out in one turn of the event loop before calls that can wait do wait for the next. */
 const TURN_BYTES = 32 << 20;
 
@@ -39,7 +37,8 @@ interface Owned {
 }
 
 export class Arena {
-  readonly memory: WasmMemory;
+  /** Undefined when it is closed. */
+  #memory: WasmMemory | undefined;
   readonly #regions: Regions;
   readonly #owned = new Set<Owned>();
   readonly #dropped = new FinalizationRegistry<Owned>((owned) => this.#release(owned));
@@ -57,11 +56,17 @@ export class Arena {
     this.#maxPages = Math.floor(maxBytes / PAGE_BYTES);
     this.#pages = START / PAGE_BYTES;
     try {
-      this.memory = new wasm.Memory({ initial: this.#pages, maximum: DECLARED_PAGES, shared: true });
+      this.#memory = new wasm.Memory({ initial: this.#pages, maximum: DECLARED_PAGES, shared: true });
     } catch (cause) {
       throw new OutOfMemoryError("NormPool", DECLARED_PAGES * PAGE_BYTES, 0, 0, { cause });
     }
     this.#regions = new Regions(START, START);
+  }
+
+  /** For those who compute in it: do not keep it beyond `close`. */
+  get memory(): WasmMemory {
+    if (this.#memory === undefined) throw new Error("the memory is closed");
+    return this.#memory;
   }
 
   /** Bytes handed out and not given back. */
@@ -87,9 +92,10 @@ export class Arena {
   /** A region that lives until `free`, or until nothing views its buffer object. */
   own(operation: string, bytes: number, zeroed: boolean): Region {
     // The memory itself holds on to its newest buffer object: from here on that is not the last region's any more.
-    this.memory.grow(0);
+    const { memory } = this;
+    memory.grow(0);
     const address = this.take(operation, bytes);
-    const { buffer } = this.memory;
+    const { buffer } = memory;
     const owned: Owned = { address, buffer: new WeakRef(buffer) };
     this.#owned.add(owned);
     this.#dropped.register(buffer, owned, owned);
@@ -106,6 +112,16 @@ export class Arena {
   free({ owned }: Region): void {
     this.#dropped.unregister(owned);
     this.#release(owned);
+    if (this.#memory === undefined && this.#owned.size === 0) void letMemoryGo(this.size);
+  }
+
+  /**
+   * Nobody computes in it any more. The system has the memory back as soon as no region is owned: now, with the last `free`, or when V8 finds
+   * that nothing views the regions that are left.
+   */
+  close(): Promise<void> {
+    this.#memory = undefined;
+    return letMemoryGo(this.size);
   }
 
   /** Plain bytes for the inside of a call: no buffer of their own, given back by `giveBack`. */
