@@ -79,10 +79,18 @@ export class OutOfMemoryError extends NormpoolError {
   /** The largest piece that could be had. */
   readonly possible: number;
 
-  constructor(operation: string, asked: number, inUse: number, possible: number, options?: ErrorOptions) {
+  /** @param options `hint`: what else the message says. */
+  constructor(
+    operation: string,
+    asked: number,
+    inUse: number,
+    possible: number,
+    options: ErrorOptions & { readonly hint?: string } = {},
+  ) {
+    const { hint = "" } = options;
     super(
       operation,
-      `asked for ${asked} bytes, but ${inUse} are in use and the pool's memory can hold ${possible} in one piece at most`,
+      `asked for ${asked} bytes, but ${inUse} are in use and the pool's memory can hold ${possible} in one piece at most${hint}`,
       options,
     );
     this.asked = asked;

@@ -6,7 +6,7 @@ export interface WasmModule {
   readonly [Symbol.toStringTag]: string;
 }
 
-/** A shared memory. Each `grow`, of 0 pages too, makes the next `buffer` a new object over the same bytes. */
+/** A shared memory. In V8 each `grow`, of 0 pages too, makes the next `buffer` a new object over the same bytes. */
 export interface WasmMemory {
   readonly buffer: SharedArrayBuffer;
   /** @returns the pages there were before. */

@@ -1,13 +1,14 @@
 // The shared memory that tensors live in: one WebAssembly.Memory with an allocator in front of it.
 //
-// Who keeps a region alive: a shared memory's `buffer` is an object, and `memory.grow(0)` makes the next read of it return a NEW
-// SharedArrayBuffer object over the same bytes. Each region gets an object of its own; every view of the region, a
-// `subarray` too, keeps that object alive. So when the object is gone nothing can see the region, and it is free.
+// Who keeps a region alive: several SharedArrayBuffer objects may stand for the same bytes. Each region gets an object of its own; every
+// view of the region, a `subarray` too, keeps that object alive. So when the object is gone nothing can see the region, and it is free.
+// Where an engine has one object for all, nobody can know who views what: then only `free` frees.
 import { SCRATCH_BYTES, SCRATCH_SLOTS } from "../../workers/scratch.js";
 import { type WasmMemory, wasm } from "../../workers/webassembly.js";
 import { setImmediate } from "../clock.js";
 import { OutOfMemoryError } from "../errors.js";
 import { COLLECT_AFTER_BYTES, collectGarbage, letMemoryGo } from "./collect.js";
+import { findOwnBuffer } from "./own-buffer.js";
 import { Regions, roundUp } from "./regions.js";
 
 const PAGE_BYTES = 65_536;
@@ -23,6 +24,8 @@ const GROWTH_BYTES = 4 << 20;
 /** So much may be handed out in one turn of the event loop before calls that can wait do wait for the next. */
 const TURN_BYTES = 32 << 20;
 
+const ONLY_DISPOSED = "in this JavaScript engine tensors that are dropped keep their memory: dispose of them";
+
 /** A stretch of the arena, and the buffer object whose life is the region's. Whoever uses the region holds on to this. */
 export interface Region {
   readonly address: number;
@@ -33,7 +36,8 @@ export interface Region {
 /** What the arena knows of a region; by its identity, since a later region may have the same address. */
 interface Owned {
   readonly address: number;
-  readonly buffer: WeakRef<SharedArrayBuffer>;
+  /** Undefined where it is not the region's own. */
+  readonly buffer: WeakRef<SharedArrayBuffer> | undefined;
 }
 
 export class Arena {
@@ -42,6 +46,7 @@ export class Arena {
   readonly #regions: Regions;
   readonly #owned = new Set<Owned>();
   readonly #dropped = new FinalizationRegistry<Owned>((owned) => this.#release(owned));
+  readonly #ownBuffer: ReturnType<typeof findOwnBuffer>;
   readonly #maxPages: number;
   #pages: number;
   /** Bytes from here on were never handed out: they are zero. */
@@ -60,6 +65,7 @@ export class Arena {
     } catch (cause) {
       throw new OutOfMemoryError("NormPool", DECLARED_PAGES * PAGE_BYTES, 0, 0, { cause });
     }
+    this.#ownBuffer = findOwnBuffer(this.memory);
     this.#regions = new Regions(START, START);
   }
 
@@ -89,16 +95,14 @@ export class Arena {
     return this.#pages * PAGE_BYTES;
   }
 
-  /** A region that lives until `free`, or until nothing views its buffer object. */
+  /** A region that lives until `free`, or until nothing views its buffer object, if it has one of its own. */
   own(operation: string, bytes: number, zeroed: boolean): Region {
-    // The memory itself holds on to its newest buffer object: from here on that is not the last region's any more.
-    const { memory } = this;
-    memory.grow(0);
     const address = this.take(operation, bytes);
-    const { buffer } = memory;
-    const owned: Owned = { address, buffer: new WeakRef(buffer) };
+    const own = this.#ownBuffer;
+    const buffer = own === undefined ? this.memory.buffer : own(this.memory);
+    const owned: Owned = { address, buffer: own && new WeakRef(buffer) };
     this.#owned.add(owned);
-    this.#dropped.register(buffer, owned, owned);
+    if (own !== undefined) this.#dropped.register(buffer, owned, owned);
     this.#count(bytes);
     if (zeroed) {
       const used = Math.min(bytes, Math.max(0, this.#fresh - address));
@@ -165,7 +169,8 @@ export class Arena {
       if (address !== undefined) return address;
     }
     let cause: unknown;
-    const limit = this.#maxPages * PAGE_BYTES;
+    const { limit } = this;
+    if (this.#ownBuffer === undefined && this.inUse + bytes > limit / 2) warnOnce();
     const end = this.#regions.endFor(bytes, limit);
     if (end <= limit) {
       try {
@@ -177,7 +182,8 @@ export class Arena {
     const address = this.#collect(bytes);
     if (address !== undefined) return address;
     const possible = this.#regions.largest(cause === undefined ? limit : this.size);
-    throw new OutOfMemoryError(operation, bytes, this.inUse, possible, { cause });
+    const hint = this.#ownBuffer === undefined ? `; ${ONLY_DISPOSED}` : "";
+    throw new OutOfMemoryError(operation, bytes, this.inUse, possible, { cause, hint });
   }
 
   #grow(end: number, bytes: number): number {
@@ -191,10 +197,11 @@ export class Arena {
 
   /** Collects, frees what nothing views, and tries again. A collection that freed little makes the next one wait longer. */
   #collect(bytes: number): number | undefined {
+    if (this.#ownBuffer === undefined) return undefined;
     const before = this.inUse;
     collectGarbage();
     for (const owned of [...this.#owned]) {
-      if (owned.buffer.deref() !== undefined) continue;
+      if (owned.buffer?.deref() !== undefined) continue;
       this.#dropped.unregister(owned);
       this.#release(owned);
     }
@@ -208,4 +215,14 @@ export class Arena {
     // The registry, a collection and `free` may each come for the same region, and a new one may have its address by then.
     if (this.#owned.delete(owned)) this.#regions.free(owned.address);
   }
+}
+
+let warned = false;
+
+function warnOnce(): void {
+  if (warned) return;
+  warned = true;
+  process.emitWarning(`normpool: half of a pool's memory is in use; ${ONLY_DISPOSED}`, {
+    code: "NORMPOOL_ONLY_DISPOSED",
+  });
 }
