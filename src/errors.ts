@@ -13,7 +13,8 @@ export type ErrorCode =
   | "timed-out"
   | "pool-closed"
   | "queue-full"
-  | "missing-files";
+  | "missing-files"
+  | "unsupported-runtime";
 
 const REMEDY =
   "normpool must stay outside the bundle, whole in node_modules (esbuild: --external:normpool; others: https://github.com/normpool/normpool#bundlers)";
@@ -206,6 +207,15 @@ export class MissingFilesError extends NormpoolError {
 
   constructor(received: string) {
     super("normpool", `expected its own files beside its modules but got ${received}: ${REMEDY}`);
+  }
+}
+
+/** The JavaScript engine cannot run normpool, as it is or as it was started. Thrown when a pool is made. */
+export class UnsupportedRuntimeError extends NormpoolError {
+  readonly code = "unsupported-runtime";
+
+  constructor(operation: string, received: string) {
+    super(operation, `expected WebAssembly with SIMD and threads but got ${received}`);
   }
 }
 

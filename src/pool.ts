@@ -113,7 +113,7 @@ export class NormPool implements AsyncDisposable {
   #bytes = 0;
   #callTime = 0;
 
-  /** @throws InvalidArgumentError, OutOfMemoryError if no address space is to be had. */
+  /** @throws InvalidArgumentError, OutOfMemoryError if no address space is to be had, UnsupportedRuntimeError if no WebAssembly is. */
   constructor(options?: NormPoolOptions) {
     const { threads, maxMemory, maxQueue, fallback, sliceTimeout } = readOptions("NormPool", options, {
       threads: Math.min(MAX_THREADS, availableParallelism()),

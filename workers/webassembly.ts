@@ -14,6 +14,7 @@ export interface WasmMemory {
 }
 
 interface WasmApi {
+  validate(bytes: ArrayBufferView): boolean;
   readonly Module: {
     new (bytes: ArrayBufferView): WasmModule;
     exports(module: WasmModule): { readonly name: string; readonly kind: string }[];
@@ -27,4 +28,5 @@ interface WasmApi {
   };
 }
 
+/** Undefined under --jitless: a pool tells it. */
 export const wasm = Reflect.get(globalThis, "WebAssembly") as WasmApi;

@@ -4,18 +4,16 @@
 // view of the region, a `subarray` too, keeps that object alive. So when the object is gone nothing can see the region, and it is free.
 // Where an engine has one object for all, nobody can know who views what: then only `free` frees.
 import { SCRATCH_BYTES, SCRATCH_SLOTS } from "../../workers/scratch.js";
-import { type WasmMemory, wasm } from "../../workers/webassembly.js";
+import type { WasmMemory } from "../../workers/webassembly.js";
 import { setImmediate } from "../clock.js";
 import { OutOfMemoryError } from "../errors.js";
 import { COLLECT_AFTER_BYTES, collectGarbage, letMemoryGo } from "./collect.js";
 import { findOwnBuffer } from "./own-buffer.js";
 import { Regions, roundUp } from "./regions.js";
+import { PAGE_BYTES, reserve } from "./reserve.js";
 
-const PAGE_BYTES = 65_536;
-/** The maximum that the kernel module declares for its memory: 4 GiB. */
-const DECLARED_PAGES = 65_536;
-/** One page less: an end address of 4 GiB would be 0 in the kernels' 32 bits. */
-const MAX_PAGES = DECLARED_PAGES - 1;
+/** The kernel module takes memories of up to 4 GiB. One page less: an end address of 4 GiB would be 0 in the kernels' 32 bits. */
+const MAX_PAGES = 65_536 - 1;
 /** The most that a pool's memory can be. */
 export const MAX_BYTES = MAX_PAGES * PAGE_BYTES;
 const START = SCRATCH_BYTES * SCRATCH_SLOTS;
@@ -58,15 +56,12 @@ export class Arena {
 
   /** @param maxBytes the most that it may grow to, in whole pages. */
   constructor(maxBytes = MAX_BYTES) {
-    this.#maxPages = Math.floor(maxBytes / PAGE_BYTES);
-    this.#pages = START / PAGE_BYTES;
-    try {
-      this.#memory = new wasm.Memory({ initial: this.#pages, maximum: DECLARED_PAGES, shared: true });
-    } catch (cause) {
-      throw new OutOfMemoryError("NormPool", DECLARED_PAGES * PAGE_BYTES, 0, 0, { cause });
-    }
-    this.#ownBuffer = findOwnBuffer(this.memory);
-    this.#regions = new Regions(START, START);
+    const { memory, pages, maxPages } = reserve(Math.floor(maxBytes / PAGE_BYTES));
+    this.#memory = memory;
+    this.#pages = pages;
+    this.#maxPages = maxPages;
+    this.#ownBuffer = findOwnBuffer(memory);
+    this.#regions = new Regions(START, this.size);
   }
 
   /** For those who compute in it: do not keep it beyond `close`. */
@@ -182,7 +177,8 @@ export class Arena {
     const address = this.#collect(bytes);
     if (address !== undefined) return address;
     const possible = this.#regions.largest(cause === undefined ? limit : this.size);
-    const hint = this.#ownBuffer === undefined ? `; ${ONLY_DISPOSED}` : "";
+    let hint = cause === undefined ? "" : "; the system gives it no more";
+    if (this.#ownBuffer === undefined) hint += `; ${ONLY_DISPOSED}`;
     throw new OutOfMemoryError(operation, bytes, this.inUse, possible, { cause, hint });
   }
 
