@@ -1,9 +1,13 @@
 // Checks of arguments, for whatever the public face takes.
-import { describe, InvalidArgumentError } from "./errors.js";
+import { describe, InvalidArgumentError, reading } from "./errors.js";
 
 /** `given` over `defaults`. Throws InvalidArgumentError on anything but an object of the defaults' keys. */
 export function readOptions<T extends object>(operation: string, given: unknown, defaults: T, argument = "options"): T {
   if (given === undefined) return defaults;
+  return reading(operation, argument, "an object", () => readGiven(operation, given, defaults, argument));
+}
+
+function readGiven<T extends object>(operation: string, given: unknown, defaults: T, argument: string): T {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw new InvalidArgumentError(operation, argument, "an object", describe(given));
   }

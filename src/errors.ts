@@ -52,8 +52,8 @@ export class InvalidArgumentError extends NormpoolError {
   readonly argument: string;
 
   /** @param received in words; `describe` puts a value in words. */
-  constructor(operation: string, argument: string, expected: string, received: string) {
-    super(operation, `expected ${expected} for ${argument} but got ${received}`);
+  constructor(operation: string, argument: string, expected: string, received: string, options?: ErrorOptions) {
+    super(operation, `expected ${expected} for ${argument} but got ${received}`, options);
     this.argument = argument;
   }
 }
@@ -241,6 +241,21 @@ export class PoolClosedError extends NormpoolError {
   }
 }
 
+/** What `read` makes of a value of the caller's: one that throws when it is looked at is no such argument, and what it throws is the `cause`. */
+export function reading<T>(operation: string, argument: string, expected: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw unreadable(operation, argument, expected, cause);
+  }
+}
+
+/** As what an argument threw when it was looked at is told. */
+export function unreadable(operation: string, argument: string, expected: string, cause: unknown): Error {
+  if (cause instanceof NormpoolError) return cause;
+  return new InvalidArgumentError(operation, argument, expected, "what throws when it is looked at", { cause });
+}
+
 /** Characters of a text, and elements of an array, that a message quotes. */
 const QUOTED = { characters: 80, elements: 8 } as const;
 
@@ -250,6 +265,15 @@ export function describe(value: unknown): string {
     return inWords(value, 1);
   } catch {
     return "what throws when it is looked at";
+  }
+}
+
+/** Whether it is an array. Never throws. */
+export function isArray(value: unknown): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    return false; // a Proxy that has been revoked
   }
 }
 

@@ -13,6 +13,7 @@ import type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/opti
 import { checkAtLeast, checkBoolean, checkPositiveInteger, readOptions } from "./check.js";
 import { now } from "./clock.js";
 import { describe, InvalidArgumentError, PoolClosedError } from "./errors.js";
+import { isLayer } from "./layers/base-layer.js";
 import type { Layer } from "./layers/layer.js";
 import type { StateTensor } from "./layers/state.js";
 import { Arena, MAX_BYTES } from "./memory/arena.js";
@@ -34,8 +35,9 @@ import {
   type TypedArrays,
 } from "./tensor/dtype.js";
 import { checkShape, type Shape } from "./tensor/shape.js";
-import { checkElements, holdingOf, isShaped } from "./tensor/sources.js";
-import { Tensor } from "./tensor/tensor.js";
+import { checkElements, holdingOf, readSource } from "./tensor/sources.js";
+import { isTensor, Tensor } from "./tensor/tensor.js";
+import { bufferOf, byteOffsetOf } from "./tensor/typed-arrays.js";
 
 export { MAX_THREADS } from "./run/threads.js";
 
@@ -92,6 +94,28 @@ export interface PoolStats {
   readonly memoryLimit: number;
 }
 
+/** Throws InvalidArgumentError unless it is a pool: a Proxy of one is none. */
+let checkPool: (pool: unknown, operation: Layer | string) => asserts pool is NormPool;
+/** Throws PoolClosedError too. */
+let checkOpen: (pool: NormPool, operation: Layer | string) => void;
+/** Starts a call of a layer, or of the operation named, unless the pool is closed, and waits for it in `close`. */
+let run: <T>(pool: NormPool, operation: Layer | string, x: Tensor, start: () => T | Promise<T>) => Promise<T>;
+
+/** An operation as errors name it. What is no layer is told of later. */
+function nameOf(operation: Layer | string): string {
+  if (typeof operation === "string") return operation;
+  return isLayer(operation) ? operation.name : "pool.forward";
+}
+
+/** The tensor that a call counts. Whether it is one is checked by the call. */
+function inputOf<D extends Dtype>(options: GradientOptions<D>): Tensor<D> {
+  try {
+    return options.input;
+  } catch {
+    return undefined as unknown as Tensor<D>;
+  }
+}
+
 /** The memory's foot and a segment or two of each thread: less is of no use. */
 const LEAST_MEMORY = 1 << 20;
 
@@ -140,6 +164,7 @@ export class NormPool implements AsyncDisposable {
    * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
    */
   empty<D extends Dtype>(dtype: D, shape: Shape): Tensor<D> {
+    checkOpen(this, "pool.empty");
     return this.#allocate("pool.empty", dtype, shape, false);
   }
 
@@ -149,11 +174,11 @@ export class NormPool implements AsyncDisposable {
    * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
    */
   tensor<D extends Dtype>(dtype: D, shape: Shape): Tensor<D> {
+    checkOpen(this, "pool.tensor");
     return this.#allocate("pool.tensor", dtype, shape, true);
   }
 
   #allocate<D extends Dtype>(operation: string, dtype: D, shape: Shape, zeroed: boolean): Tensor<D> {
-    this.#checkOpen(operation);
     checkDtype(operation, dtype);
     return this.#executor.allocate(operation, dtype, checkShape(operation, shape), zeroed);
   }
@@ -172,16 +197,15 @@ export class NormPool implements AsyncDisposable {
   from(array: TensorSource, shape?: Shape, dtype?: Dtype): Tensor;
   from(source: TensorSource | StateTensor, shape?: Shape, dtype?: Dtype): Tensor {
     const operation = "pool.from";
-    this.#checkOpen(operation);
-    const { data: array, shape: own } = isShaped(source) ? source : { data: source, shape };
+    checkOpen(this, operation);
+    const { array, shape: own } = readSource(operation, source, shape);
     const found = dtypeOf(operation, array, dtype);
-    const checked = checkElements(operation, array, own);
+    const view = array as ArrayBufferView;
+    const checked = checkElements(operation, view, own);
     const tensor = this.#executor.allocate(operation, found, checked, false);
     // Bytes, so that the bits of float16 in a Uint16Array stay what they are.
     const { buffer, byteOffset, byteLength } = tensor.data;
-    new Uint8Array(buffer, byteOffset, byteLength).set(
-      new Uint8Array(array.buffer, array.byteOffset, array.byteLength),
-    );
+    new Uint8Array(buffer, byteOffset, byteLength).set(new Uint8Array(bufferOf(view), byteOffsetOf(view), byteLength));
     return tensor;
   }
 
@@ -201,11 +225,12 @@ export class NormPool implements AsyncDisposable {
   wrap(array: TypedArrays[Dtype], shape?: Shape, dtype?: Dtype): Tensor;
   wrap(array: TypedArrays[Dtype], shape?: Shape, dtype?: Dtype): Tensor {
     const operation = "pool.wrap";
-    this.#checkOpen(operation);
+    checkOpen(this, operation);
     const found = dtypeOf(operation, array, dtype);
-    if (!types.isSharedArrayBuffer(array.buffer)) {
+    const buffer = bufferOf(array);
+    if (!types.isSharedArrayBuffer(buffer)) {
       const expected = "a typed array on a SharedArrayBuffer (pool.from copies any)";
-      throw new InvalidArgumentError(operation, "array", expected, `one on an ${describe(array.buffer)}`);
+      throw new InvalidArgumentError(operation, "array", expected, `one on an ${describe(buffer)}`);
     }
     const checked = checkElements(operation, array, shape);
     return new Tensor(holdingOf(array), found, checked);
@@ -227,7 +252,7 @@ export class NormPool implements AsyncDisposable {
   ): Promise<Tensor<OutputDtype<D>>> {
     // As #run, without its closure: small calls are many.
     try {
-      this.#checkOpen(layer?.name ?? "pool.forward");
+      checkOpen(this, layer);
       if (isWatched()) return this.#told(layer, x, () => forward(this.#executor, layer, x, options));
       return this.#promise(forward(this.#executor, layer, x, options), x);
     } catch (error) {
@@ -243,7 +268,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   backward<D extends Dtype>(layer: Layer, options: BackwardOptions<D>): Promise<Gradients<D>> {
-    return this.#run(layer, options?.input, () => drive(backward<D>(this.#executor, layer, options)));
+    return run(this, layer, inputOf(options), () => drive(backward<D>(this.#executor, layer, options)));
   }
 
   /**
@@ -251,7 +276,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) InvalidArgumentError, AbortedError, WorkerFailedError, PoolClosedError
    */
   moments(x: Tensor, options?: CallOptions): Promise<Moments> {
-    return this.#run("pool.moments", x, () => drive(moments(this.#executor, x, options)));
+    return run(this, "pool.moments", x, () => drive(moments(this.#executor, x, options)));
   }
 
   /**
@@ -260,7 +285,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   momentsOf(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {
-    return this.#run(layer, x, () => drive(momentsOf(this.#executor, layer, x, options)));
+    return run(this, layer, x, () => drive(momentsOf(this.#executor, layer, x, options)));
   }
 
   /**
@@ -268,7 +293,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   gradientSums(layer: Layer, options: GradientOptions): Promise<GradientSums> {
-    return this.#run(layer, options?.input, () => drive(gradientSums(this.#executor, layer, options)));
+    return run(this, layer, inputOf(options), () => drive(gradientSums(this.#executor, layer, options)));
   }
 
   /**
@@ -278,6 +303,7 @@ export class NormPool implements AsyncDisposable {
    */
   close(options?: CloseOptions): Promise<void> {
     try {
+      checkPool(this, "pool.close");
       const { abort } = readOptions("pool.close", options, { abort: false });
       checkBoolean("pool.close", "abort", abort);
       this.#closed ??= this.#finish();
@@ -290,6 +316,7 @@ export class NormPool implements AsyncDisposable {
 
   /** How it does, at this moment. */
   stats(): PoolStats {
+    checkPool(this, "pool.stats");
     const { arena, jobs } = this.#executor;
     const { threads, threadsLost, slicesLost, running, waiting, waited } = jobs.stats;
     return {
@@ -315,21 +342,11 @@ export class NormPool implements AsyncDisposable {
     return this.close();
   }
 
-  /** Starts a call of a layer, or of the operation named, unless the pool is closed, and waits for it in `close`. */
-  #run<T>(operation: Layer | string, x: Tensor, start: () => T | Promise<T>): Promise<T> {
-    try {
-      this.#checkOpen(typeof operation === "string" ? operation : (operation?.name ?? "pool.forward"));
-      return isWatched() ? this.#told(operation, x, start) : this.#promise(start(), x);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
   /** As `#promise`, and who listens is told. */
   async #told<T>(operation: Layer | string, x: Tensor, start: () => T | Promise<T>): Promise<T> {
     const event: CallEvent = {
-      operation: typeof operation === "string" ? operation : (operation?.name ?? "pool.forward"),
-      cells: x?.size ?? 0,
+      operation: nameOf(operation),
+      cells: isTensor(x) ? x.size : 0,
     };
     const since = now();
     tell("call:start", event);
@@ -368,13 +385,28 @@ export class NormPool implements AsyncDisposable {
     }
   }
 
-  #count({ size, dtype }: Tensor): void {
+  #count(x: Tensor): void {
     this.#ended++;
-    this.#bytes += size * CELL_BYTES[dtype];
+    if (isTensor(x)) this.#bytes += x.size * CELL_BYTES[x.dtype];
   }
 
-  #checkOpen(operation: string): void {
-    if (this.#closed !== undefined) throw new PoolClosedError(operation);
+  static {
+    checkPool = (pool, operation) => {
+      if (typeof pool === "object" && pool !== null && #executor in pool) return;
+      throw new InvalidArgumentError(nameOf(operation), "this", "a pool", describe(pool));
+    };
+    checkOpen = (pool, operation) => {
+      checkPool(pool, operation);
+      if (pool.#closed !== undefined) throw new PoolClosedError(nameOf(operation));
+    };
+    run = (pool, operation, x, start) => {
+      try {
+        checkOpen(pool, operation);
+        return isWatched() ? pool.#told(operation, x, start) : pool.#promise(start(), x);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    };
   }
 
   async #finish(): Promise<void> {

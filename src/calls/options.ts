@@ -1,5 +1,5 @@
 import { checkBoolean } from "../check.js";
-import { AbortedError, describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { AbortedError, describe, InvalidArgumentError, InvalidShapeError, reading, unreadable } from "../errors.js";
 import { isLayer } from "../layers/base-layer.js";
 import type { Layer } from "../layers/layer.js";
 import type { SetMoments } from "../merge/moments.js";
@@ -69,7 +69,7 @@ export function checkCallOptions<T extends LayerCallOptions>(
   if (channelAxis !== undefined && !Number.isSafeInteger(channelAxis)) {
     throw new InvalidArgumentError(operation, "channelAxis", "a safe integer", describe(channelAxis));
   }
-  if (signal !== undefined && !isSignal(signal)) {
+  if (signal !== undefined && !reading(operation, "signal", "an AbortSignal", () => isSignal(signal))) {
     throw new InvalidArgumentError(operation, "signal", "an AbortSignal", describe(signal));
   }
   if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0)) {
@@ -93,6 +93,14 @@ const EVERY_CALLS: readonly string[] = ["channelAxis", "signal", "timeout", "onP
 /** The options as they are now, whatever the caller does with the object later. A small call's time is in objects: it makes one. */
 function copyOptions<T>(operation: string, given: unknown, keys: readonly string[], argument: string): T {
   if (given === undefined) return NO_OPTIONS as T;
+  try {
+    return copyGiven(operation, given, keys, argument);
+  } catch (cause) {
+    throw unreadable(operation, argument, "an object", cause);
+  }
+}
+
+function copyGiven<T>(operation: string, given: unknown, keys: readonly string[], argument: string): T {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw new InvalidArgumentError(operation, argument, "an object", describe(given));
   }

@@ -69,9 +69,13 @@ export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends Bas
     }
     this.eps = checkEps(this.name, eps);
     const withWeight = checkBoolean(this.name, "affine", affine);
-    this.weight = (withWeight ? makeParameter(this.dtype, numChannels, 1) : null) as this["weight"];
+    this.weight = (
+      withWeight ? makeParameter(this.name, "numChannels", this.dtype, numChannels, 1) : null
+    ) as this["weight"];
     this.bias = (
-      checkBoolean(this.name, "bias", bias) && withWeight ? makeParameter(this.dtype, numChannels, 0) : null
+      checkBoolean(this.name, "bias", bias) && withWeight
+        ? makeParameter(this.name, "numChannels", this.dtype, numChannels, 0)
+        : null
     ) as this["bias"];
     this.fix("numGroups", "numChannels", "dtype", "eps");
   }

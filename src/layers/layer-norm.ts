@@ -64,9 +64,11 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Bas
     this.eps = checkEps(this.name, eps);
     const cells = cellsOf(this.normalizedShape);
     const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
-    this.weight = (affine ? makeParameter(this.dtype, cells, 1) : null) as this["weight"];
+    this.weight = (affine ? makeParameter(this.name, "normalizedShape", this.dtype, cells, 1) : null) as this["weight"];
     this.bias = (
-      checkBoolean(this.name, "bias", bias) && affine ? makeParameter(this.dtype, cells, 0) : null
+      checkBoolean(this.name, "bias", bias) && affine
+        ? makeParameter(this.name, "normalizedShape", this.dtype, cells, 0)
+        : null
     ) as this["bias"];
     this.fix("normalizedShape", "dtype", "eps");
   }

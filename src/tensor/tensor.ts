@@ -84,6 +84,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * @throws InvalidArgumentError if the tensor is disposed.
    */
   toBytes(): Uint8Array<ArrayBuffer> {
+    if (lifeOf(this) === undefined) throw notATensor("tensor.toBytes", this);
     const { data } = this;
     const bytes = this.size * CELL_BYTES[this.dtype];
     return new Uint8Array(new Uint8Array(bufferOf(data), byteOffsetOf(data), bytes));
@@ -106,6 +107,10 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+export function isTensor(value: unknown): value is Tensor {
+  return lifeOf(value) !== undefined;
 }
 
 /** The value if it is a tensor that is alive, wherever its cells are. Throws InvalidArgumentError. */
