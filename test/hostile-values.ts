@@ -2,7 +2,7 @@
 import { runInNewContext } from "node:vm";
 
 /** What values throw that throw when they are looked at. */
-export class Hostility extends Error {}
+class Hostility extends Error {}
 
 function throwing(): never {
   throw new Hostility("looked at");

@@ -1,5 +1,5 @@
 import { checkBoolean } from "../check.js";
-import { AbortedError, describe, InvalidArgumentError, InvalidShapeError, reading, unreadable } from "../errors.js";
+import { AbortedError, describe, InvalidArgumentError, InvalidShapeError, unreadable } from "../errors.js";
 import { isLayer } from "../layers/base-layer.js";
 import type { Layer } from "../layers/layer.js";
 import type { SetMoments } from "../merge/moments.js";
@@ -69,7 +69,7 @@ export function checkCallOptions<T extends LayerCallOptions>(
   if (channelAxis !== undefined && !Number.isSafeInteger(channelAxis)) {
     throw new InvalidArgumentError(operation, "channelAxis", "a safe integer", describe(channelAxis));
   }
-  if (signal !== undefined && !reading(operation, "signal", "an AbortSignal", () => isSignal(signal))) {
+  if (signal !== undefined && !isSignal(signal)) {
     throw new InvalidArgumentError(operation, "signal", "an AbortSignal", describe(signal));
   }
   if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0)) {
@@ -83,8 +83,12 @@ export function checkCallOptions<T extends LayerCallOptions>(
 /** By what it has: test runners and vm contexts have an AbortSignal of their own. */
 function isSignal(value: unknown): value is AbortSignal {
   if (typeof value !== "object" || value === null) return false;
-  const { aborted, addEventListener } = value as Partial<AbortSignal>;
-  return typeof aborted === "boolean" && typeof addEventListener === "function";
+  try {
+    const { aborted, addEventListener } = value as Partial<AbortSignal>;
+    return typeof aborted === "boolean" && typeof addEventListener === "function";
+  } catch {
+    return false;
+  }
 }
 
 const NO_OPTIONS = {};
