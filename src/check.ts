@@ -1,5 +1,5 @@
 // Checks of arguments, for whatever the public face takes.
-import { describe, InvalidArgumentError } from "./errors.js";
+import { describe, InvalidArgumentError, reading } from "./errors.js";
 
 /** Options with each one said: what callers may leave out, or give as undefined, is there. */
 export type Complete<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };
@@ -7,6 +7,10 @@ export type Complete<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> 
 /** `given` over `defaults`. Throws InvalidArgumentError on anything but an object of the defaults' keys. */
 export function readOptions<T extends object>(operation: string, given: unknown, defaults: T, argument = "options"): T {
   if (given === undefined) return defaults;
+  return reading(operation, argument, "an object", () => readGiven(operation, given, defaults, argument));
+}
+
+function readGiven<T extends object>(operation: string, given: unknown, defaults: T, argument: string): T {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw new InvalidArgumentError(operation, argument, "an object", describe(given));
   }

@@ -13,7 +13,8 @@ export type ErrorCode =
   | "timed-out"
   | "pool-closed"
   | "queue-full"
-  | "missing-files";
+  | "missing-files"
+  | "unsupported-runtime";
 
 const REMEDY =
   "normpool must stay outside the bundle, whole in node_modules (esbuild: --external:normpool; others: https://github.com/normpool/normpool#bundlers)";
@@ -51,8 +52,8 @@ export class InvalidArgumentError extends NormpoolError {
   readonly argument: string;
 
   /** @param received in words; `describe` puts a value in words. */
-  constructor(operation: string, argument: string, expected: string, received: string) {
-    super(operation, `expected ${expected} for ${argument} but got ${received}`);
+  constructor(operation: string, argument: string, expected: string, received: string, options?: ErrorOptions) {
+    super(operation, `expected ${expected} for ${argument} but got ${received}`, options);
     this.argument = argument;
   }
 }
@@ -79,10 +80,18 @@ export class OutOfMemoryError extends NormpoolError {
   /** The largest piece that could be had. */
   readonly possible: number;
 
-  constructor(operation: string, asked: number, inUse: number, possible: number, options?: ErrorOptions) {
+  /** @param options `hint`: what else the message says. */
+  constructor(
+    operation: string,
+    asked: number,
+    inUse: number,
+    possible: number,
+    options: ErrorOptions & { readonly hint?: string } = {},
+  ) {
+    const { hint = "" } = options;
     super(
       operation,
-      `asked for ${asked} bytes, but ${inUse} are in use and the pool's memory can hold ${possible} in one piece at most`,
+      `asked for ${asked} bytes, but ${inUse} are in use and the pool's memory can hold ${possible} in one piece at most${hint}`,
       options,
     );
     this.asked = asked;
@@ -201,6 +210,15 @@ export class MissingFilesError extends NormpoolError {
   }
 }
 
+/** The JavaScript engine cannot run normpool, as it is or as it was started. Thrown when a pool is made. */
+export class UnsupportedRuntimeError extends NormpoolError {
+  readonly code = "unsupported-runtime";
+
+  constructor(operation: string, received: string) {
+    super(operation, `expected WebAssembly with SIMD and threads but got ${received}`);
+  }
+}
+
 /** The call took longer than its `timeout`. The name is `TimeoutError`, as elsewhere in Node. */
 export class TimedOutError extends NormpoolError {
   readonly code = "timed-out";
@@ -223,6 +241,21 @@ export class PoolClosedError extends NormpoolError {
   }
 }
 
+/** What `read` makes of a value of the caller's: one that throws when it is looked at is no such argument, and what it throws is the `cause`. */
+export function reading<T>(operation: string, argument: string, expected: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw unreadable(operation, argument, expected, cause);
+  }
+}
+
+/** As what an argument threw when it was looked at is told. */
+export function unreadable(operation: string, argument: string, expected: string, cause: unknown): Error {
+  if (cause instanceof NormpoolError) return cause;
+  return new InvalidArgumentError(operation, argument, expected, "what throws when it is looked at", { cause });
+}
+
 /** Characters of a text, and elements of an array, that a message quotes. */
 const QUOTED = { characters: 80, elements: 8 } as const;
 
@@ -232,6 +265,15 @@ export function describe(value: unknown): string {
     return inWords(value, 1);
   } catch {
     return "what throws when it is looked at";
+  }
+}
+
+/** Whether it is an array. Never throws. */
+export function isArray(value: unknown): boolean {
+  try {
+    return Array.isArray(value);
+  } catch {
+    return false; // a Proxy that has been revoked
   }
 }
 

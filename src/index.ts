@@ -34,6 +34,7 @@ export {
   QueueFullError,
   TimedOutError,
   UnsupportedDtypeError,
+  UnsupportedRuntimeError,
   WorkerFailedError,
   WriteFailedError,
 } from "./errors.js";

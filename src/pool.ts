@@ -13,12 +13,14 @@ import type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/opti
 import { checkAtLeast, checkBoolean, checkPositiveInteger, readOptions } from "./check.js";
 import { now } from "./clock.js";
 import { describe, InvalidArgumentError, PoolClosedError } from "./errors.js";
+import { isLayer } from "./layers/base-layer.js";
 import type { Layer } from "./layers/layer.js";
 import type { StateTensor } from "./layers/state.js";
 import { Arena, MAX_BYTES } from "./memory/arena.js";
 import type { Moments, SetMoments } from "./merge/moments.js";
 import type { GradientSums } from "./merge/sums.js";
 import { CELL_BYTES } from "./plan/cells.js";
+import { release, releaseWith } from "./run/dropped.js";
 import { type CallEvent, isWatched, tell } from "./run/events.js";
 import { Executor, type ExecutorOptions } from "./run/executor.js";
 import { SLICE_TIMEOUT } from "./run/queue.js";
@@ -33,8 +35,9 @@ import {
   type TypedArrays,
 } from "./tensor/dtype.js";
 import { checkShape, type Shape } from "./tensor/shape.js";
-import { checkElements, holdingOf, isShaped } from "./tensor/sources.js";
-import { Tensor } from "./tensor/tensor.js";
+import { checkElements, holdingOf, readSource } from "./tensor/sources.js";
+import { isTensor, Tensor } from "./tensor/tensor.js";
+import { bufferOf, byteOffsetOf } from "./tensor/typed-arrays.js";
 
 export { MAX_THREADS } from "./run/threads.js";
 
@@ -91,6 +94,28 @@ export interface PoolStats {
   readonly memoryLimit: number;
 }
 
+/** Throws InvalidArgumentError unless it is a pool: a Proxy of one is none. */
+let checkPool: (pool: unknown, operation: Layer | string) => asserts pool is NormPool;
+/** Throws PoolClosedError too. */
+let checkOpen: (pool: NormPool, operation: Layer | string) => void;
+/** Starts a call of a layer, or of the operation named, unless the pool is closed, and waits for it in `close`. */
+let run: <T>(pool: NormPool, operation: Layer | string, x: Tensor, start: () => T | Promise<T>) => Promise<T>;
+
+/** An operation as errors name it. What is no layer is told of later. */
+function nameOf(operation: Layer | string): string {
+  if (typeof operation === "string") return operation;
+  return isLayer(operation) ? operation.name : "pool.forward";
+}
+
+/** The tensor that a call counts. Whether it is one is checked by the call. */
+function inputOf<D extends Dtype>(options: GradientOptions<D>): Tensor<D> {
+  try {
+    return options.input;
+  } catch {
+    return undefined as unknown as Tensor<D>;
+  }
+}
+
 /** The memory's foot and a segment or two of each thread: less is of no use. */
 const LEAST_MEMORY = 1 << 20;
 
@@ -98,7 +123,8 @@ const LEAST_MEMORY = 1 << 20;
  * A pool of worker threads and the shared memory that they normalise tensors in.
  *
  * Results have the same bits at any number of threads. The memory holds up to 4 GiB of tensors; it grows as needed, uses freed
- * regions again, and goes back to the system when the pool and all its tensors are garbage.
+ * regions again, and goes back to the system when the pool is closed and its tensors are disposed of or dropped. A pool that is dropped and not
+ * closed is closed when V8 finds that: some time after its calls have ended.
  */
 export class NormPool implements AsyncDisposable {
   /** Worker threads of the pool. */
@@ -111,7 +137,7 @@ export class NormPool implements AsyncDisposable {
   #bytes = 0;
   #callTime = 0;
 
-  /** @throws InvalidArgumentError, OutOfMemoryError if no address space is to be had. */
+  /** @throws InvalidArgumentError, OutOfMemoryError if no address space is to be had, UnsupportedRuntimeError if no WebAssembly is. */
   constructor(options?: NormPoolOptions);
   /** @internal @param inside of the executor, for tests. */
   constructor(options: NormPoolOptions | undefined, inside: ExecutorOptions);
@@ -133,6 +159,7 @@ export class NormPool implements AsyncDisposable {
     }
     const queue = { maxQueue, fallback, sliceTimeout };
     this.#executor = new Executor(this.threads, new Arena(Math.min(maxMemory, MAX_BYTES)), { ...inside, queue });
+    releaseWith(this, this.#executor);
   }
 
   /**
@@ -140,6 +167,7 @@ export class NormPool implements AsyncDisposable {
    * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
    */
   empty<D extends Dtype>(dtype: D, shape: Shape): Tensor<D> {
+    checkOpen(this, "pool.empty");
     return this.#allocate("pool.empty", dtype, shape, false);
   }
 
@@ -149,11 +177,11 @@ export class NormPool implements AsyncDisposable {
    * @throws UnsupportedDtypeError, InvalidShapeError, OutOfMemoryError, PoolClosedError
    */
   tensor<D extends Dtype>(dtype: D, shape: Shape): Tensor<D> {
+    checkOpen(this, "pool.tensor");
     return this.#allocate("pool.tensor", dtype, shape, true);
   }
 
   #allocate<D extends Dtype>(operation: string, dtype: D, shape: Shape, zeroed: boolean): Tensor<D> {
-    this.#checkOpen(operation);
     checkDtype(operation, dtype);
     return this.#executor.allocate(operation, dtype, checkShape(operation, shape), zeroed);
   }
@@ -172,16 +200,15 @@ export class NormPool implements AsyncDisposable {
   from(array: TensorSource, shape?: Shape, dtype?: Dtype): Tensor;
   from(source: TensorSource | StateTensor, shape?: Shape, dtype?: Dtype): Tensor {
     const operation = "pool.from";
-    this.#checkOpen(operation);
-    const { data: array, shape: own } = isShaped(source) ? source : { data: source, shape };
+    checkOpen(this, operation);
+    const { array, shape: own } = readSource(operation, source, shape);
     const found = dtypeOf(operation, array, dtype);
-    const checked = checkElements(operation, array, own);
+    const view = array as ArrayBufferView;
+    const checked = checkElements(operation, view, own);
     const tensor = this.#executor.allocate(operation, found, checked, false);
     // Bytes, so that the bits of float16 in a Uint16Array stay what they are.
     const { buffer, byteOffset, byteLength } = tensor.data;
-    new Uint8Array(buffer, byteOffset, byteLength).set(
-      new Uint8Array(array.buffer, array.byteOffset, array.byteLength),
-    );
+    new Uint8Array(buffer, byteOffset, byteLength).set(new Uint8Array(bufferOf(view), byteOffsetOf(view), byteLength));
     return tensor;
   }
 
@@ -201,11 +228,12 @@ export class NormPool implements AsyncDisposable {
   wrap(array: TypedArrays[Dtype], shape?: Shape, dtype?: Dtype): Tensor;
   wrap(array: TypedArrays[Dtype], shape?: Shape, dtype?: Dtype): Tensor {
     const operation = "pool.wrap";
-    this.#checkOpen(operation);
+    checkOpen(this, operation);
     const found = dtypeOf(operation, array, dtype);
-    if (!types.isSharedArrayBuffer(array.buffer)) {
+    const buffer = bufferOf(array);
+    if (!types.isSharedArrayBuffer(buffer)) {
       const expected = "a typed array on a SharedArrayBuffer (pool.from copies any)";
-      throw new InvalidArgumentError(operation, "array", expected, `one on an ${describe(array.buffer)}`);
+      throw new InvalidArgumentError(operation, "array", expected, `one on an ${describe(buffer)}`);
     }
     const checked = checkElements(operation, array, shape);
     return new Tensor(holdingOf(array), found, checked);
@@ -227,7 +255,7 @@ export class NormPool implements AsyncDisposable {
   ): Promise<Tensor<OutputDtype<D>>> {
     // As #run, without its closure: small calls are many.
     try {
-      this.#checkOpen(nameOf(layer));
+      checkOpen(this, layer);
       if (isWatched()) return this.#told(layer, x, () => forward(this.#executor, layer, x, options));
       return this.#promise(forward(this.#executor, layer, x, options), x);
     } catch (error) {
@@ -243,7 +271,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   backward<D extends Dtype>(layer: Layer, options: BackwardOptions<D>): Promise<Gradients<D>> {
-    return this.#run(layer, options?.input, () => drive(backward<D>(this.#executor, layer, options)));
+    return run(this, layer, inputOf(options), () => drive(backward<D>(this.#executor, layer, options)));
   }
 
   /**
@@ -251,7 +279,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) InvalidArgumentError, AbortedError, WorkerFailedError, PoolClosedError
    */
   moments(x: Tensor, options?: CallOptions): Promise<Moments> {
-    return this.#run("pool.moments", x, () => drive(moments(this.#executor, x, options)));
+    return run(this, "pool.moments", x, () => drive(moments(this.#executor, x, options)));
   }
 
   /**
@@ -260,7 +288,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   momentsOf(layer: Layer, x: Tensor, options?: LayerCallOptions): Promise<SetMoments> {
-    return this.#run(layer, x, () => drive(momentsOf(this.#executor, layer, x, options)));
+    return run(this, layer, x, () => drive(momentsOf(this.#executor, layer, x, options)));
   }
 
   /**
@@ -268,7 +296,7 @@ export class NormPool implements AsyncDisposable {
    * @throws (as rejection) as `forward`
    */
   gradientSums(layer: Layer, options: GradientOptions): Promise<GradientSums> {
-    return this.#run(layer, options?.input, () => drive(gradientSums(this.#executor, layer, options)));
+    return run(this, layer, inputOf(options), () => drive(gradientSums(this.#executor, layer, options)));
   }
 
   /**
@@ -278,6 +306,7 @@ export class NormPool implements AsyncDisposable {
    */
   close(options?: CloseOptions): Promise<void> {
     try {
+      checkPool(this, "pool.close");
       const { abort } = readOptions("pool.close", options, { abort: false });
       checkBoolean("pool.close", "abort", abort);
       this.#closed ??= this.#finish();
@@ -290,6 +319,7 @@ export class NormPool implements AsyncDisposable {
 
   /** How it does, at this moment. */
   stats(): PoolStats {
+    checkPool(this, "pool.stats");
     const { arena, jobs } = this.#executor;
     const { threads, threadsLost, slicesLost, running, waiting, waited } = jobs.stats;
     return {
@@ -315,19 +345,9 @@ export class NormPool implements AsyncDisposable {
     return this.close();
   }
 
-  /** Starts a call of a layer, or of the operation named, unless the pool is closed, and waits for it in `close`. */
-  #run<T>(operation: Layer | string, x: Tensor, start: () => T | Promise<T>): Promise<T> {
-    try {
-      this.#checkOpen(nameOf(operation));
-      return isWatched() ? this.#told(operation, x, start) : this.#promise(start(), x);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
   /** As `#promise`, and who listens is told. */
   async #told<T>(operation: Layer | string, x: Tensor, start: () => T | Promise<T>): Promise<T> {
-    const event: CallEvent = { operation: nameOf(operation), cells: x?.size ?? 0 };
+    const event: CallEvent = { operation: nameOf(operation), cells: isTensor(x) ? x.size : 0 };
     const since = now();
     tell("call:start", event);
     try {
@@ -365,22 +385,32 @@ export class NormPool implements AsyncDisposable {
     }
   }
 
-  #count({ size, dtype }: Tensor): void {
+  #count(x: Tensor): void {
     this.#ended++;
-    this.#bytes += size * CELL_BYTES[dtype];
+    if (isTensor(x)) this.#bytes += x.size * CELL_BYTES[x.dtype];
   }
 
-  #checkOpen(operation: string): void {
-    if (this.#closed !== undefined) throw new PoolClosedError(operation);
+  static {
+    checkPool = (pool, operation) => {
+      if (typeof pool === "object" && pool !== null && #executor in pool) return;
+      throw new InvalidArgumentError(nameOf(operation), "this", "a pool", describe(pool));
+    };
+    checkOpen = (pool, operation) => {
+      checkPool(pool, operation);
+      if (pool.#closed !== undefined) throw new PoolClosedError(nameOf(operation));
+    };
+    run = (pool, operation, x, start) => {
+      try {
+        checkOpen(pool, operation);
+        return isWatched() ? pool.#told(operation, x, start) : pool.#promise(start(), x);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    };
   }
 
   async #finish(): Promise<void> {
     await Promise.allSettled(this.#running);
-    await this.#executor.close();
+    await release(this.#executor);
   }
-}
-
-/** As errors say it: what is passed for a layer is checked later. */
-function nameOf(operation: Layer | string): string {
-  return typeof operation === "string" ? operation : (operation?.name ?? "pool.forward");
 }

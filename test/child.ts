@@ -49,8 +49,18 @@ export async function ran(source: string, child: Child = {}): Promise<Outcome> {
 }
 
 /** What a module prints that has the library as `normpool`. Rejects if it fails, or takes longer than half a minute. */
-export async function printed(source: string, ...nodeOptions: string[]): Promise<string> {
-  const { stdout, stderr, code } = await ran(source, { nodeOptions });
+export function printed(source: string, ...nodeOptions: string[]): Promise<string> {
+  return outputOf(source, { nodeOptions });
+}
+
+/** The same, of a process that has so many bytes of address space. */
+export function printedWithin(bytes: number, source: string, ...nodeOptions: string[]): Promise<string> {
+  const limited = `ulimit -v ${Math.floor(bytes / 1024)} && exec "$0" "$@"`;
+  return outputOf(source, { nodeOptions, by: ["sh", "-c", limited] });
+}
+
+async function outputOf(source: string, child: Child): Promise<string> {
+  const { stdout, stderr, code } = await ran(source, child);
   if (code !== 0) throw new Error(`expected exit code 0 but got ${code}: ${stderr}`);
   return stdout;
 }

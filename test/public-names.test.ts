@@ -34,6 +34,7 @@ test("the package's public names are these and no others", () => {
     "TimedOutError",
     "UnitNorm",
     "UnsupportedDtypeError",
+    "UnsupportedRuntimeError",
     "WorkerFailedError",
     "WriteFailedError",
     "addGradientSums",

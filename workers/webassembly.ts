@@ -6,7 +6,7 @@ export interface WasmModule {
   readonly [Symbol.toStringTag]: string;
 }
 
-/** A shared memory. Each `grow`, of 0 pages too, makes the next `buffer` a new object over the same bytes. */
+/** A shared memory. In V8 each `grow`, of 0 pages too, makes the next `buffer` a new object over the same bytes. */
 export interface WasmMemory {
   readonly buffer: SharedArrayBuffer;
   /** @returns the pages there were before. */
@@ -14,6 +14,7 @@ export interface WasmMemory {
 }
 
 interface WasmApi {
+  validate(bytes: ArrayBufferView): boolean;
   readonly Module: {
     new (bytes: ArrayBufferView): WasmModule;
     exports(module: WasmModule): { readonly name: string; readonly kind: string }[];
@@ -27,4 +28,5 @@ interface WasmApi {
   };
 }
 
+/** Undefined under --jitless: a pool tells it. */
 export const wasm = Reflect.get(globalThis, "WebAssembly") as WasmApi;

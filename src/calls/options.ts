@@ -1,5 +1,5 @@
 import { checkBoolean } from "../check.js";
-import { AbortedError, describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { AbortedError, describe, InvalidArgumentError, InvalidShapeError, unreadable } from "../errors.js";
 import { isLayer } from "../layers/base-layer.js";
 import type { Layer } from "../layers/layer.js";
 import type { SetMoments } from "../merge/moments.js";
@@ -83,8 +83,12 @@ export function checkCallOptions<T extends LayerCallOptions>(
 /** By what it has: test runners and vm contexts have an AbortSignal of their own. */
 function isSignal(value: unknown): value is AbortSignal {
   if (typeof value !== "object" || value === null) return false;
-  const { aborted, addEventListener } = value as Partial<AbortSignal>;
-  return typeof aborted === "boolean" && typeof addEventListener === "function";
+  try {
+    const { aborted, addEventListener } = value as Partial<AbortSignal>;
+    return typeof aborted === "boolean" && typeof addEventListener === "function";
+  } catch {
+    return false;
+  }
 }
 
 const NO_OPTIONS = {};
@@ -93,6 +97,14 @@ const EVERY_CALLS: readonly string[] = ["channelAxis", "signal", "timeout", "onP
 /** The options as they are now, whatever the caller does with the object later. A small call's time is in objects: it makes one. */
 function copyOptions<T>(operation: string, given: unknown, keys: readonly string[], argument: string): T {
   if (given === undefined) return NO_OPTIONS as T;
+  try {
+    return copyGiven(operation, given, keys, argument);
+  } catch (cause) {
+    throw unreadable(operation, argument, "an object", cause);
+  }
+}
+
+function copyGiven<T>(operation: string, given: unknown, keys: readonly string[], argument: string): T {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw new InvalidArgumentError(operation, argument, "an object", describe(given));
   }

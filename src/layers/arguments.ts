@@ -1,7 +1,7 @@
 // Checks of constructor arguments and parameters, shared by all layers.
 import { types } from "node:util";
 import { checkSize } from "../check.js";
-import { describe, InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
+import { describe, InvalidArgumentError, isArray, UnsupportedDtypeError } from "../errors.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { lengthOf } from "../tensor/typed-arrays.js";
@@ -26,9 +26,21 @@ export function checkParameterDtype(operation: string, value: unknown): Paramete
   throw new InvalidArgumentError(operation, "dtype", '"float32" or "float64"', describe(value));
 }
 
-/** A parameter or buffer of `length` entries of `value`. */
-export function makeParameter(dtype: ParameterDtype, length: number, value: number): Parameter {
-  return new PARAMETER_ARRAYS[dtype](length).fill(value);
+/** A parameter or buffer of `length` entries of `value`. Throws InvalidArgumentError where there cannot be one. */
+export function makeParameter(
+  operation: string,
+  argument: string,
+  dtype: ParameterDtype,
+  length: number,
+  value: number,
+): Parameter {
+  const Parameters = PARAMETER_ARRAYS[dtype];
+  try {
+    return new Parameters(length).fill(value);
+  } catch (cause) {
+    const expected = `a size whose parameters fit in a ${Parameters.name}`;
+    throw new InvalidArgumentError(operation, argument, expected, String(length), { cause });
+  }
 }
 
 /** A parameter or buffer as it stands at the time of a call: the caller may have assigned another. */
@@ -43,7 +55,7 @@ export function checkParameter(
   // By kind, not by class: test runners and vm contexts have typed arrays of their own.
   if (!(dtype === "float64" ? types.isFloat64Array(value) : types.isFloat32Array(value))) {
     const { name } = PARAMETER_ARRAYS[dtype];
-    const expected = Array.isArray(value) ? `a ${name} (${name}.from makes one) or null` : `a ${name} or null`;
+    const expected = isArray(value) ? `a ${name} (${name}.from makes one) or null` : `a ${name} or null`;
     throw new InvalidArgumentError(operation, argument, expected, describe(value));
   }
   checkLength(operation, argument, value, length);

@@ -1,7 +1,9 @@
+import { types } from "node:util";
 import { type Complete, checkBoolean, readOptions } from "../check.js";
 import { describe, InvalidArgumentError } from "../errors.js";
 import type { Parameter } from "../tensor/parameter.js";
 import type { Shape } from "../tensor/shape.js";
+import { isGone } from "../tensor/typed-arrays.js";
 import type { Computation, Layer, LayerCall } from "./layer.js";
 import {
   type LoadStateOptions,
@@ -57,12 +59,8 @@ export abstract class BaseLayer implements Layer {
    */
   loadStateDict(dict: StateDict, options?: LoadStateOptions): void {
     const operation = `${this.name}.loadStateDict`;
-    const { strict, prefix } = readOptions<Complete<LoadStateOptions>>(operation, options, {
-      strict: true,
-      prefix: "",
-    });
-    checkBoolean(operation, "strict", strict);
-    loadState(operation, this.stateEntries(), dict, strict, checkPrefix(operation, prefix));
+    const { strict, prefix } = readLoadOptions(operation, options);
+    loadState(operation, this.stateEntries(), dict, strict, prefix);
   }
 
   /** The layer as PyTorch prints it: `GroupNorm(32, 256, eps=1e-05, affine=True)`; bias only where it was left out. */
@@ -87,6 +85,12 @@ export function floatEntry(key: string, shape: Shape, values: Parameter | null):
   return values === null ? [] : [{ key, shape, get: () => values, set: (loaded) => values.set(loaded) }];
 }
 
+/** What `loadStateDict` takes beside the dict. Throws InvalidArgumentError. */
+export function readLoadOptions(operation: string, options: unknown): Complete<LoadStateOptions> {
+  const { strict, prefix } = readOptions<Complete<LoadStateOptions>>(operation, options, { strict: true, prefix: "" });
+  return { strict: checkBoolean(operation, "strict", strict), prefix: checkPrefix(operation, prefix) };
+}
+
 function checkPrefix(operation: string, prefix: unknown): string {
   if (typeof prefix === "string") return prefix;
   throw new InvalidArgumentError(operation, "prefix", "a string", describe(prefix));
@@ -102,10 +106,18 @@ export function affineEntries(layer: Affine, shape: Shape): StateEntry[] {
   return [...floatEntry("weight", shape, layer.weight), ...floatEntry("bias", shape, layer.bias)];
 }
 
-/** As a new layer has them. */
-export function resetAffine({ weight, bias }: Affine): void {
-  weight?.fill(1);
-  bias?.fill(0);
+/** As a new layer has them. Throws InvalidArgumentError. */
+export function resetAffine({ name, weight, bias }: Affine & { readonly name: string }): void {
+  resetTo(name, "weight", weight, 1);
+  resetTo(name, "bias", bias, 0);
+}
+
+/** Fills a parameter or buffer, if there is one. Throws InvalidArgumentError where the caller put something else in its place. */
+export function resetTo(operation: string, argument: string, parameter: Parameter | null, value: number): void {
+  if (parameter === null) return;
+  if ((types.isFloat32Array(parameter) || types.isFloat64Array(parameter)) && !isGone(parameter)) parameter.fill(value);
+  else
+    throw new InvalidArgumentError(operation, argument, "a Float32Array, a Float64Array or null", describe(parameter));
 }
 
 /** A number as Python prints a float: 1e-05, 0.001, 1.0. */

@@ -1,11 +1,12 @@
 import { type Complete, checkBoolean, checkPositiveInteger } from "../check.js";
-import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { describe, InvalidArgumentError, InvalidShapeError, reading } from "../errors.js";
 import { settled } from "../merge/moments.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { formatShape, type Shape } from "../tensor/shape.js";
 import { TrackingLayer } from "./affine-layer.js";
 import {
+  checkCount,
   checkEps,
   checkInputDtype,
   checkMomentum,
@@ -14,7 +15,15 @@ import {
   makeParameter,
   type ParameterDtype,
 } from "./arguments.js";
-import { affineEntries, floatEntry, pythonBoolean, pythonFloat, resetAffine } from "./base-layer.js";
+import {
+  affineEntries,
+  floatEntry,
+  pythonBoolean,
+  pythonFloat,
+  readLoadOptions,
+  resetAffine,
+  resetTo,
+} from "./base-layer.js";
 import { lastFits } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
 import type { LoadStateOptions, SaveStateOptions, StateDict, StateEntry } from "./state.js";
@@ -64,11 +73,12 @@ export abstract class ChannelNorm<O, Default extends boolean> extends TrackingLa
     this.#bias = checkBoolean(name, "bias", options.bias);
     this.numBatchesTracked = this.trackRunningStats ? 0 : null;
     this.fix("eps", "momentum", "trackRunningStats", "dtype");
-    this.#initialize(numFeatures === LAZY ? 0 : checkPositiveInteger(name, "numFeatures", numFeatures));
+    if (numFeatures !== LAZY) this.#initialize(checkPositiveInteger(name, "numFeatures", numFeatures), name);
   }
 
   /** Channels of an input. 0 in a lazy layer that has seen none. */
   get numFeatures(): number {
+    if (!(#numFeatures in this)) throw new InvalidArgumentError("layer.numFeatures", "this", "a layer", describe(this));
     return this.#numFeatures;
   }
 
@@ -87,21 +97,24 @@ export abstract class ChannelNorm<O, Default extends boolean> extends TrackingLa
   protected abstract plan(shape: Shape, call: LayerCall): Normalization;
 
   override stateDict(options?: SaveStateOptions): StateDict {
-    if (this.#numFeatures > 0) return super.stateDict(options);
+    if (this.numFeatures > 0) return super.stateDict(options);
     throw new InvalidArgumentError(`${this.name}.stateDict`, "layer", "one that has seen an input", "one that has not");
   }
 
   /** A lazy layer that has seen no input takes its number of channels from the dict. */
   override loadStateDict(dict: StateDict, options?: LoadStateOptions): void {
-    if (this.#numFeatures > 0) {
+    if (this.numFeatures > 0) {
       super.loadStateDict(dict, options);
       return;
     }
-    const prefix = options?.prefix ?? "";
+    const operation = `${this.name}.loadStateDict`;
     const keys = ["weight", "bias", "running_mean", "running_var"];
-    const channels = keys.map((key) => dict?.[`${prefix}${key}`]?.shape?.[0]).find((size) => size !== undefined);
+    const { prefix } = readLoadOptions(operation, options);
+    const channels = reading(operation, "dict", "an object of tensors", () =>
+      keys.map((key) => dict?.[`${prefix}${key}`]?.shape?.[0]).find((size) => size !== undefined),
+    );
     // Of a dict that does not say how many, any number tells which keys are missing.
-    this.#initialize(checkPositiveInteger(`${this.name}.loadStateDict`, "dict's number of channels", channels ?? 1));
+    this.#initialize(checkPositiveInteger(operation, "dict's number of channels", channels ?? 1));
     try {
       super.loadStateDict(dict, options);
     } catch (error) {
@@ -124,20 +137,21 @@ export abstract class ChannelNorm<O, Default extends boolean> extends TrackingLa
   protected warnOfChannels(_c: number, _axis: number): void {}
 
   /** Makes parameters and buffers for so many channels, as a new layer has them. 0: takes them away again. */
-  #initialize(numFeatures: number): void {
+  #initialize(numFeatures: number, name = this.name): void {
     const make = (wanted: boolean, value: number) =>
-      wanted && numFeatures > 0 ? makeParameter(this.dtype, numFeatures, value) : null;
+      wanted && numFeatures > 0 ? makeParameter(name, "numFeatures", this.dtype, numFeatures, value) : null;
+    const weight = make(this.#affine, 1);
+    const bias = make(this.#affine && this.#bias, 0);
+    const runningMean = make(this.trackRunningStats, 0);
+    const runningVar = make(this.trackRunningStats, 1);
     this.#numFeatures = numFeatures;
-    this.weight = make(this.#affine, 1);
-    this.bias = make(this.#affine && this.#bias, 0);
-    this.runningMean = make(this.trackRunningStats, 0);
-    this.runningVar = make(this.trackRunningStats, 1);
+    Object.assign(this, { weight, bias, runningMean, runningVar });
   }
 
   /** Sets the running mean to 0, the running variance to 1 and the count of batches to 0, where they are kept. */
   resetRunningStats(): void {
-    this.runningMean?.fill(0);
-    this.runningVar?.fill(1);
+    resetTo(this.name, "runningMean", this.runningMean, 0);
+    resetTo(this.name, "runningVar", this.runningVar, 1);
     if (this.numBatchesTracked !== null) this.numBatchesTracked = 0;
   }
 
@@ -149,18 +163,20 @@ export abstract class ChannelNorm<O, Default extends boolean> extends TrackingLa
 
   protected override stateEntries(): StateEntry[] {
     const shape = [this.numFeatures];
-    const count = this.numBatchesTracked;
+    const tracked = this.numBatchesTracked;
+    const count = BigInt(checkCount(this.name, tracked));
     const counter: StateEntry[] =
-      count === null
+      tracked === null
         ? []
         : [
             {
               key: "num_batches_tracked",
               shape: [],
-              get: () => BigInt64Array.of(BigInt(count)),
+              get: () => BigInt64Array.of(count),
               set: (values) => {
                 this.numBatchesTracked = values[0] ?? 0;
               },
+              allows: ([batches]) => Number.isSafeInteger(batches) && (batches as number) >= 0,
               optional: true,
             },
           ];
@@ -173,9 +189,10 @@ export abstract class ChannelNorm<O, Default extends boolean> extends TrackingLa
   }
 
   protected override representation(): string {
+    const { numFeatures } = this;
     const momentum = this.momentum === null ? "None" : pythonFloat(this.momentum);
     const flags = `affine=${pythonBoolean(this.#affine)}${this.#affine && !this.#bias ? ", bias=False" : ""}, track_running_stats=${pythonBoolean(this.trackRunningStats)}`;
-    return `${this.numFeatures}, eps=${pythonFloat(this.eps)}, momentum=${momentum}, ${flags}`;
+    return `${numFeatures}, eps=${pythonFloat(this.eps)}, momentum=${momentum}, ${flags}`;
   }
 
   /** Throws UnsupportedDtypeError unless input and parameters go together. */

@@ -66,8 +66,11 @@ export class GroupNorm<const O extends GroupNormOptions = NoOptions> extends Aff
     }
     this.eps = checkEps(this.name, eps);
     const withWeight = checkBoolean(this.name, "affine", affine);
-    this.weight = withWeight ? makeParameter(this.dtype, numChannels, 1) : null;
-    this.bias = checkBoolean(this.name, "bias", bias) && withWeight ? makeParameter(this.dtype, numChannels, 0) : null;
+    this.weight = withWeight ? makeParameter(this.name, "numChannels", this.dtype, numChannels, 1) : null;
+    this.bias =
+      checkBoolean(this.name, "bias", bias) && withWeight
+        ? makeParameter(this.name, "numChannels", this.dtype, numChannels, 0)
+        : null;
     this.fix("numGroups", "numChannels", "dtype", "eps");
   }
 

@@ -61,8 +61,11 @@ export class LayerNorm<const O extends LayerNormOptions = NoOptions> extends Aff
     this.eps = checkEps(this.name, eps);
     const cells = cellsOf(this.normalizedShape);
     const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
-    this.weight = affine ? makeParameter(this.dtype, cells, 1) : null;
-    this.bias = checkBoolean(this.name, "bias", bias) && affine ? makeParameter(this.dtype, cells, 0) : null;
+    this.weight = affine ? makeParameter(this.name, "normalizedShape", this.dtype, cells, 1) : null;
+    this.bias =
+      checkBoolean(this.name, "bias", bias) && affine
+        ? makeParameter(this.name, "normalizedShape", this.dtype, cells, 0)
+        : null;
     this.fix("normalizedShape", "dtype", "eps");
   }
 

@@ -1,19 +1,30 @@
 // The last dimensions that LayerNorm and RMSNorm normalise over.
 
 import { checkSize } from "../check.js";
-import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
-import { cellsOf, formatShape, type Shape } from "../tensor/shape.js";
+import { describe, InvalidArgumentError, InvalidShapeError, reading } from "../errors.js";
+import { cellsOf, formatShape, MAX_RANK, type Shape, sizesOf } from "../tensor/shape.js";
 
 /** The argument as a shape. Throws InvalidArgumentError. */
 export function checkNormalizedShape(operation: string, value: unknown): Shape {
-  if (!Array.isArray(value)) return Object.freeze([checkSize(operation, "normalizedShape", value)]);
-  if (value.length === 0) {
+  if (typeof value === "number") return Object.freeze([checkSize(operation, "normalizedShape", value)]);
+  const sizes = sizesOf(value);
+  if (sizes === undefined) throw wrongSize(operation, value);
+  if (sizes.length === 0) {
     throw new InvalidArgumentError(operation, "normalizedShape", "at least one dimension", describe(value));
   }
-  // Array.from: a hole is a size too, and none.
-  const shape = Object.freeze(Array.from(value, (size) => checkSize(operation, "normalizedShape", size)));
+  const shape = Object.freeze(sizes);
   if (Number.isSafeInteger(cellsOf(shape))) return shape;
   throw new InvalidArgumentError(operation, "normalizedShape", "a safe integer as product", describe(value));
+}
+
+/** What is wrong with what are no sizes. */
+function wrongSize(operation: string, value: unknown): Error {
+  const argument = "normalizedShape";
+  return reading(operation, argument, "a safe integer, 0 or more, or an array of them,", () => {
+    if (!Array.isArray(value)) checkSize(operation, argument, value);
+    else for (let i = 0; i < Math.min(value.length, MAX_RANK); i++) checkSize(operation, argument, value[i]);
+    return new InvalidArgumentError(operation, argument, `at most ${MAX_RANK} dimensions`, describe(value));
+  });
 }
 
 /**

@@ -10,7 +10,7 @@ import {
   makeParameter,
   type ParameterDtype,
 } from "./arguments.js";
-import { floatEntry, pythonBoolean, pythonFloat } from "./base-layer.js";
+import { floatEntry, pythonBoolean, pythonFloat, resetTo } from "./base-layer.js";
 import { refuseChannelAxis } from "./channel-axis.js";
 import type { LayerCall, Normalization } from "./layer.js";
 import { checkNormalizedShape, formatNormalizedShape, outerRank } from "./normalized-shape.js";
@@ -59,7 +59,9 @@ export class RMSNorm<const O extends RMSNormOptions = NoOptions> extends Weighte
     this.normalizedShape = checkNormalizedShape(this.name, normalizedShape);
     this.eps = eps === null ? null : checkEps(this.name, eps);
     const affine = checkBoolean(this.name, "elementwiseAffine", elementwiseAffine);
-    this.weight = affine ? makeParameter(this.dtype, cellsOf(this.normalizedShape), 1) : null;
+    this.weight = affine
+      ? makeParameter(this.name, "normalizedShape", this.dtype, cellsOf(this.normalizedShape), 1)
+      : null;
     this.fix("normalizedShape", "dtype", "eps");
   }
 
@@ -69,7 +71,7 @@ export class RMSNorm<const O extends RMSNormOptions = NoOptions> extends Weighte
 
   /** Sets the weight to 1, where there is one. */
   resetParameters(): void {
-    this.weight?.fill(1);
+    resetTo(this.name, "weight", this.weight, 1);
   }
 
   /** What a pool is to compute for an input of this shape. @throws InvalidShapeError, InvalidArgumentError, UnsupportedDtypeError */

@@ -1,29 +1,28 @@
 // The shared memory that tensors live in: one WebAssembly.Memory with an allocator in front of it.
 //
-// Who keeps a region alive: a shared memory's `buffer` is an object, and `memory.grow(0)` makes the next read of it return a NEW
-// SharedArrayBuffer object over the same bytes. Each region gets an object of its own; every view of the region, a
-// `subarray` too, keeps that object alive. So when the object is gone nothing can see the region, and it is free.
+// Who keeps a region alive: several SharedArrayBuffer objects may stand for the same bytes. Each region gets an object of its own; every
+// view of the region, a `subarray` too, keeps that object alive. So when the object is gone nothing can see the region, and it is free.
+// Where an engine has one object for all, nobody can know who views what: then only `free` frees.
 import { SCRATCH_BYTES, SCRATCH_SLOTS } from "../../workers/scratch.js";
-import { type WasmMemory, wasm } from "../../workers/webassembly.js";
+import type { WasmMemory } from "../../workers/webassembly.js";
 import { setImmediate } from "../clock.js";
 import { OutOfMemoryError } from "../errors.js";
-import { collectGarbage } from "./collect.js";
+import { COLLECT_AFTER_BYTES, collectGarbage, letMemoryGo } from "./collect.js";
+import { findOwnBuffer } from "./own-buffer.js";
 import { Regions, roundUp } from "./regions.js";
+import { PAGE_BYTES, reserve } from "./reserve.js";
 
-const PAGE_BYTES = 65_536;
-/** The maximum that the kernel module declares for its memory: 4 GiB. */
-const DECLARED_PAGES = 65_536;
-/** One page less: an end address of 4 GiB would be 0 in the kernels' 32 bits. */
-const MAX_PAGES = DECLARED_PAGES - 1;
+/** The kernel module takes memories of up to 4 GiB. One page less: an end address of 4 GiB would be 0 in the kernels' 32 bits. */
+const MAX_PAGES = 65_536 - 1;
 /** The most that a pool's memory can be. */
 export const MAX_BYTES = MAX_PAGES * PAGE_BYTES;
 const START = SCRATCH_BYTES * SCRATCH_SLOTS;
 /** The memory grows by at least this, since each growth is a system call that every worker is told of. */
 const GROWTH_BYTES = 4 << 20;
-/** A collection takes some milliseconds, as long as it takes to fault in this much fresh memory. */
-const COLLECT_AFTER_BYTES = 64 << 20;
 /** So much may be handed out in one turn of the event loop before calls that can wait do wait for the next. */
 const TURN_BYTES = 32 << 20;
+
+const ONLY_DISPOSED = "in this JavaScript engine tensors that are dropped keep their memory: dispose of them";
 
 /** A stretch of the arena, and the buffer object whose life is the region's. Whoever uses the region holds on to this. */
 export interface Region {
@@ -35,14 +34,17 @@ export interface Region {
 /** What the arena knows of a region; by its identity, since a later region may have the same address. */
 interface Owned {
   readonly address: number;
-  readonly buffer: WeakRef<SharedArrayBuffer>;
+  /** Undefined where it is not the region's own. */
+  readonly buffer: WeakRef<SharedArrayBuffer> | undefined;
 }
 
 export class Arena {
-  readonly memory: WasmMemory;
+  /** Undefined when it is closed. */
+  #memory: WasmMemory | undefined;
   readonly #regions: Regions;
   readonly #owned = new Set<Owned>();
   readonly #dropped = new FinalizationRegistry<Owned>((owned) => this.#release(owned));
+  readonly #ownBuffer: ReturnType<typeof findOwnBuffer>;
   readonly #maxPages: number;
   #pages: number;
   /** Bytes from here on were never handed out: they are zero. */
@@ -54,14 +56,18 @@ export class Arena {
 
   /** @param maxBytes the most that it may grow to, in whole pages. */
   constructor(maxBytes = MAX_BYTES) {
-    this.#maxPages = Math.floor(maxBytes / PAGE_BYTES);
-    this.#pages = START / PAGE_BYTES;
-    try {
-      this.memory = new wasm.Memory({ initial: this.#pages, maximum: DECLARED_PAGES, shared: true });
-    } catch (cause) {
-      throw new OutOfMemoryError("NormPool", DECLARED_PAGES * PAGE_BYTES, 0, 0, { cause });
-    }
-    this.#regions = new Regions(START, START);
+    const { memory, pages, maxPages } = reserve(Math.floor(maxBytes / PAGE_BYTES));
+    this.#memory = memory;
+    this.#pages = pages;
+    this.#maxPages = maxPages;
+    this.#ownBuffer = findOwnBuffer(memory);
+    this.#regions = new Regions(START, this.size);
+  }
+
+  /** For those who compute in it: do not keep it beyond `close`. */
+  get memory(): WasmMemory {
+    if (this.#memory === undefined) throw new Error("the memory is closed");
+    return this.#memory;
   }
 
   /** Bytes handed out and not given back. */
@@ -84,15 +90,14 @@ export class Arena {
     return this.#pages * PAGE_BYTES;
   }
 
-  /** A region that lives until `free`, or until nothing views its buffer object. */
+  /** A region that lives until `free`, or until nothing views its buffer object, if it has one of its own. */
   own(operation: string, bytes: number, zeroed: boolean): Region {
-    // The memory itself holds on to its newest buffer object: from here on that is not the last region's any more.
-    this.memory.grow(0);
     const address = this.take(operation, bytes);
-    const { buffer } = this.memory;
-    const owned: Owned = { address, buffer: new WeakRef(buffer) };
+    const own = this.#ownBuffer;
+    const buffer = own === undefined ? this.memory.buffer : own(this.memory);
+    const owned: Owned = { address, buffer: own && new WeakRef(buffer) };
     this.#owned.add(owned);
-    this.#dropped.register(buffer, owned, owned);
+    if (own !== undefined) this.#dropped.register(buffer, owned, owned);
     this.#count(bytes);
     if (zeroed) {
       const used = Math.min(bytes, Math.max(0, this.#fresh - address));
@@ -106,6 +111,16 @@ export class Arena {
   free({ owned }: Region): void {
     this.#dropped.unregister(owned);
     this.#release(owned);
+    if (this.#memory === undefined && this.#owned.size === 0) void letMemoryGo(this.size);
+  }
+
+  /**
+   * Nobody computes in it any more. The system has the memory back as soon as no region is owned: now, with the last `free`, or when V8 finds
+   * that nothing views the regions that are left.
+   */
+  close(): Promise<void> {
+    this.#memory = undefined;
+    return letMemoryGo(this.size);
   }
 
   /** Plain bytes for the inside of a call: no buffer of their own, given back by `giveBack`. */
@@ -149,7 +164,8 @@ export class Arena {
       if (address !== undefined) return address;
     }
     let cause: unknown;
-    const limit = this.#maxPages * PAGE_BYTES;
+    const { limit } = this;
+    if (this.#ownBuffer === undefined && this.inUse + bytes > limit / 2) warnOnce();
     const end = this.#regions.endFor(bytes, limit);
     if (end <= limit) {
       try {
@@ -161,7 +177,9 @@ export class Arena {
     const address = this.#collect(bytes);
     if (address !== undefined) return address;
     const possible = this.#regions.largest(cause === undefined ? limit : this.size);
-    throw new OutOfMemoryError(operation, bytes, this.inUse, possible, { cause });
+    let hint = cause === undefined ? "" : "; the system gives it no more";
+    if (this.#ownBuffer === undefined) hint += `; ${ONLY_DISPOSED}`;
+    throw new OutOfMemoryError(operation, bytes, this.inUse, possible, { cause, hint });
   }
 
   #grow(end: number, bytes: number): number {
@@ -175,10 +193,11 @@ export class Arena {
 
   /** Collects, frees what nothing views, and tries again. A collection that freed little makes the next one wait longer. */
   #collect(bytes: number): number | undefined {
+    if (this.#ownBuffer === undefined) return undefined;
     const before = this.inUse;
     collectGarbage();
     for (const owned of [...this.#owned]) {
-      if (owned.buffer.deref() !== undefined) continue;
+      if (owned.buffer?.deref() !== undefined) continue;
       this.#dropped.unregister(owned);
       this.#release(owned);
     }
@@ -192,4 +211,14 @@ export class Arena {
     // The registry, a collection and `free` may each come for the same region, and a new one may have its address by then.
     if (this.#owned.delete(owned)) this.#regions.free(owned.address);
   }
+}
+
+let warned = false;
+
+function warnOnce(): void {
+  if (warned) return;
+  warned = true;
+  process.emitWarning(`normpool: half of a pool's memory is in use; ${ONLY_DISPOSED}`, {
+    code: "NORMPOOL_ONLY_DISPOSED",
+  });
 }

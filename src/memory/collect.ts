@@ -1,15 +1,38 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { nextTurn } from "../clock.js";
+
+/** A collection takes some milliseconds, as long as it takes to fault in this much fresh memory. */
+export const COLLECT_AFTER_BYTES = 64 << 20;
 
 let collector: (() => void) | undefined;
+/** Bytes of memories that have been let go of since the last collection. */
+let letGo = 0;
+let soon: Promise<void> | undefined;
 
 /**
  * Runs a full garbage collection now. Shared memory does not count towards V8's idea of memory pressure, so
  * dropped tensors would wait for a collection that nothing else asks for.
  */
 export function collectGarbage(): void {
+  letGo = 0;
   collector ??= findCollector();
   collector();
+}
+
+/** A collection in the next turn of the event loop, when nothing that this one touches is held any more. One for all that ask in a turn. */
+export function collectSoon(): Promise<void> {
+  soon ??= nextTurn().then(() => {
+    soon = undefined;
+    collectGarbage();
+  });
+  return soon;
+}
+
+/** Nothing uses a memory of so many bytes any more. Collects where it is worth it, alone or with those before. */
+export async function letMemoryGo(bytes: number): Promise<void> {
+  letGo += bytes;
+  if (letGo >= COLLECT_AFTER_BYTES) await collectSoon();
 }
 
 function findCollector(): () => void {

@@ -1,4 +1,5 @@
 import type { Parameter } from "../tensor/parameter.js";
+import { lengthOf } from "../tensor/typed-arrays.js";
 
 /**
  * Entries [first, first + count) of a parameter as float64, or where there is none `absent`, each `repeat` times. The copy also fixes their values
@@ -14,7 +15,7 @@ export function widenInto(
 ): void {
   if (source === null) target.fill(absent, 0, count * repeat);
   else if (repeat === 1)
-    target.set(first === 0 && count === source.length ? source : source.subarray(first, first + count));
+    target.set(first === 0 && count === lengthOf(source) ? source : source.subarray(first, first + count));
   else {
     for (let i = 0; i < count; i++) target.fill(source[first + i] as number, i * repeat, (i + 1) * repeat);
   }

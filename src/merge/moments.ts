@@ -1,6 +1,6 @@
-import { describe, InvalidArgumentError } from "../errors.js";
+import { describe, InvalidArgumentError, reading } from "../errors.js";
 import type { Grid } from "../plan/grid.js";
-import { float64Of } from "./numbers.js";
+import { float64Of, readParts } from "./numbers.js";
 
 /** Count, mean and sum of squared deviations from it (M2) of some cells. The variance is m2 / count. */
 export interface Moments {
@@ -133,15 +133,7 @@ export function settled(value: number): number {
  */
 export function mergeMoments(parts: readonly SetMoments[]): SetMoments {
   const operation = "mergeMoments";
-  if (!Array.isArray(parts) || parts.length === 0) {
-    throw new InvalidArgumentError(
-      operation,
-      "parts",
-      "at least one part",
-      Array.isArray(parts) ? "none" : typeof parts,
-    );
-  }
-  const read = parts.map((part) => checkMoments(operation, "parts", part, undefined));
+  const read = readParts(operation, parts, (part) => checkMoments(operation, "parts", part, undefined));
   const filled = read.filter(({ count }) => count > 0);
   const sets = (filled[0] ?? read[0])?.mean.length ?? 0;
   for (const part of filled) checkMoments(operation, "parts", part, sets);
@@ -163,11 +155,13 @@ export function checkMoments(
   value: unknown,
   sets: number | undefined,
 ): SetMoments {
-  const { count, ...arrays } = (typeof value === "object" && value !== null ? value : {}) as Partial<SetMoments>;
+  const expected = "moments { count, mean, m2 } with a Float64Array entry a set";
+  const [count, mean, m2] = reading(operation, argument, expected, () => {
+    const read = (typeof value === "object" && value !== null ? value : {}) as Partial<SetMoments>;
+    return [read.count, float64Of(read.mean), float64Of(read.m2)] as const;
+  });
   const whole = typeof count === "number" && Number.isSafeInteger(count) && count >= 0;
-  const [mean, m2] = [float64Of(arrays.mean), float64Of(arrays.m2)];
   if (!whole || mean === undefined || m2?.length !== mean.length) {
-    const expected = "moments { count, mean, m2 } with a Float64Array entry a set";
     throw new InvalidArgumentError(operation, argument, expected, describe(value));
   }
   if (sets !== undefined && mean.length !== sets) {

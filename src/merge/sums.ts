@@ -1,6 +1,6 @@
-import { describe, InvalidArgumentError } from "../errors.js";
+import { describe, InvalidArgumentError, reading } from "../errors.js";
 import type { Grid } from "../plan/grid.js";
-import { float64Of } from "./numbers.js";
+import { float64Of, readParts } from "./numbers.js";
 
 /**
  * What a channel's gradients of the input depend on beside the cell itself, as torch.batch_norm_backward_reduce has it. SyncBatchNorm's
@@ -22,14 +22,17 @@ export interface GradientSums {
  */
 export function addGradientSums(parts: readonly GradientSums[]): GradientSums {
   const operation = "addGradientSums";
-  const first = Array.isArray(parts) ? parts[0] : undefined;
-  if (first === undefined) throw new InvalidArgumentError(operation, "parts", "at least one part", "none");
-  const channels = checkGradientSums(operation, "parts", first, undefined).sumDy.length;
-  const total = { count: 0, sumDy: new Float64Array(channels), sumDyXmu: new Float64Array(channels) };
-  for (const part of parts) {
-    const { count, sumDy, sumDyXmu } = checkGradientSums(operation, "parts", part, channels);
+  let channels: number | undefined;
+  const read = readParts(operation, parts, (part) => {
+    const sums = checkGradientSums(operation, "parts", part, channels);
+    channels = sums.sumDy.length;
+    return sums;
+  });
+  const width = channels ?? 0;
+  const total = { count: 0, sumDy: new Float64Array(width), sumDyXmu: new Float64Array(width) };
+  for (const { count, sumDy, sumDyXmu } of read) {
     total.count += count;
-    for (let c = 0; c < channels; c++) {
+    for (let c = 0; c < width; c++) {
       total.sumDy[c] = (total.sumDy[c] as number) + (sumDy[c] as number);
       total.sumDyXmu[c] = (total.sumDyXmu[c] as number) + (sumDyXmu[c] as number);
     }
@@ -44,11 +47,13 @@ export function checkGradientSums(
   value: unknown,
   channels: number | undefined,
 ): GradientSums {
-  const { count, ...arrays } = (typeof value === "object" && value !== null ? value : {}) as Partial<GradientSums>;
+  const expected = "sums { count, sumDy, sumDyXmu } with a Float64Array entry a channel";
+  const [count, sumDy, sumDyXmu] = reading(operation, argument, expected, () => {
+    const read = (typeof value === "object" && value !== null ? value : {}) as Partial<GradientSums>;
+    return [read.count, float64Of(read.sumDy), float64Of(read.sumDyXmu)] as const;
+  });
   const whole = typeof count === "number" && Number.isSafeInteger(count) && count >= 0;
-  const [sumDy, sumDyXmu] = [float64Of(arrays.sumDy), float64Of(arrays.sumDyXmu)];
   if (!whole || sumDy === undefined || sumDyXmu?.length !== sumDy.length) {
-    const expected = "sums { count, sumDy, sumDyXmu } with a Float64Array entry a channel";
     throw new InvalidArgumentError(operation, argument, expected, describe(value));
   }
   if (channels !== undefined && sumDy.length !== channels) {

@@ -92,15 +92,23 @@ export class Executor {
     return nextTurn();
   }
 
+  /** Ends the threads. */
   close(): Promise<void> {
     return this.jobs.close();
+  }
+
+  /** Ends the threads, and lets the memory go. */
+  async release(): Promise<void> {
+    await this.close();
+    this.#kernels = undefined;
+    await this.arena.close();
   }
 }
 
 /** Threads that work on an arena. */
-export function threadsOf(count: number, { memory }: Arena, modules: readonly string[] = []): Threads {
+export function threadsOf(count: number, arena: Arena, modules: readonly string[] = []): Threads {
   // Slot 0 of the scratch is the calling thread's.
   return new Threads(count, WORKER, (seat, ready): WorkerData => {
-    return { memory, module: kernelModule(), slot: seat + 1, ready, modules };
+    return { memory: arena.memory, module: kernelModule(), slot: seat + 1, ready, modules };
   });
 }

@@ -1,6 +1,6 @@
 // A file to read from, in pieces.
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { FileFormatError } from "../errors.js";
+import { describe, FileFormatError, InvalidArgumentError } from "../errors.js";
 
 /** One read of the system takes a little less than 2 GiB; smaller ones leave the threads that read free for others. */
 const PIECE_BYTES = 64 << 20;
@@ -46,6 +46,9 @@ export class Input {
 
 /** Opens the regular file at `path` for as long as `use` takes. */
 export async function withInput<T>(operation: string, path: string, use: (input: Input) => Promise<T>): Promise<T> {
+  if (typeof path !== "string" || path.includes("\0")) {
+    throw new InvalidArgumentError(operation, "path", "a string without NUL", describe(path));
+  }
   // Before it is opened: opening a named pipe would wait for someone to write.
   if (!(await stat(path)).isFile()) throw new FileFormatError(operation, path, "expected a regular file");
   const file = await open(path, "r");

@@ -1,8 +1,9 @@
 // Writing safetensors files.
 import { type Complete, readOptions } from "../check.js";
-import { describe, InvalidArgumentError } from "../errors.js";
+import { describe, InvalidArgumentError, reading } from "../errors.js";
 import type { StateDict, StateTensor } from "../layers/state.js";
-import { cellsOf } from "../tensor/shape.js";
+import { cellsOf, type Shape, sizesOf } from "../tensor/shape.js";
+import { bufferOf, byteOffsetOf, isGone, kindOf, lengthOf } from "../tensor/typed-arrays.js";
 import { writeOutput } from "./output.js";
 import { formatSafetensorsHeader, LENGTH_BYTES, MAX_HEADER_BYTES, METADATA } from "./safetensors-header.js";
 
@@ -25,8 +26,7 @@ export async function writeSafetensors(
 ): Promise<void> {
   const { metadata } = readOptions<Complete<WriteSafetensorsOptions>>(OPERATION, options, { metadata: {} });
   if (typeof path !== "string") throw new InvalidArgumentError(OPERATION, "path", "a string", describe(path));
-  const tensors = entriesOf("dict", "tensors", dict);
-  for (const [name, tensor] of tensors) checkTensor(name, tensor);
+  const tensors = entriesOf("dict", "tensors", dict).map(([name, tensor]) => [name, readTensor(name, tensor)] as const);
   const strings = entriesOf("metadata", "strings", metadata);
   for (const [key, value] of strings) checkText(`metadata[${describe(key)}]`, value);
   const header = formatSafetensorsHeader(tensors.map(placedAfter()), strings);
@@ -36,7 +36,7 @@ export async function writeSafetensors(
   }
   const length = Buffer.alloc(LENGTH_BYTES);
   length.writeBigUInt64LE(BigInt(header.length));
-  const parts = [length, header, ...tensors.map(([, { data }]) => data)];
+  const parts = [length, header, ...tensors.map(([, { cells }]) => cells)];
   const bytes = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
   await writeOutput(OPERATION, path, bytes, async (output) => {
     for (const part of parts) await output.write(part);
@@ -45,6 +45,10 @@ export async function writeSafetensors(
 
 /** Own entries of a plain object. What is none, such as a Map, has entries that Object.entries does not see. */
 function entriesOf<T>(argument: string, of: string, value: Readonly<Record<string, T>>): [string, T][] {
+  return reading(OPERATION, argument, `a plain object of ${of}`, () => ownEntries(argument, of, value));
+}
+
+function ownEntries<T>(argument: string, of: string, value: Readonly<Record<string, T>>): [string, T][] {
   const prototype = typeof value === "object" && value !== null ? Object.getPrototypeOf(value) : undefined;
   // Another realm's Object.prototype is not this one's, but has no prototype either.
   const plain = prototype === null || (prototype !== undefined && Object.getPrototypeOf(prototype) === null);
@@ -60,29 +64,51 @@ function checkText(argument: string, value: unknown): void {
   throw new InvalidArgumentError(OPERATION, argument, "a well-formed string", describe(value));
 }
 
-function checkTensor(name: string, tensor: unknown): void {
+/** The format's names of the arrays that it has, and bytes of an element. */
+const DTYPES: Readonly<Record<string, readonly [string, number]>> = {
+  Float32Array: ["F32", 4],
+  Float64Array: ["F64", 8],
+  BigInt64Array: ["I64", 8],
+};
+
+/** A tensor as it is now. */
+interface Read {
+  readonly dtype: string;
+  readonly shape: Shape;
+  /** Where its cells are. */
+  readonly cells: ArrayBufferView;
+}
+
+function readTensor(name: string, tensor: unknown): Read {
   const argument = `dict[${describe(name)}]`;
   const fail = (of: string, expected: string, received: unknown) =>
     new InvalidArgumentError(OPERATION, argument + of, expected, describe(received));
   if (name === METADATA) {
     throw fail("", "a name that the format does not keep for strings (the option metadata)", name);
   }
-  if (typeof tensor !== "object" || tensor === null) throw fail("", "a tensor, { shape, data },", tensor);
-  const { shape, data } = tensor as Partial<StateTensor>;
-  if (!(data instanceof Float32Array || data instanceof Float64Array || data instanceof BigInt64Array)) {
-    throw fail(".data", "a Float32Array, Float64Array or BigInt64Array", data);
-  }
-  const sizes = Array.isArray(shape) && Array.from(shape).every((size) => Number.isSafeInteger(size) && size >= 0);
-  if (!sizes || cellsOf(shape) !== data.length) throw fail(".shape", `sizes of ${data.length} cells`, shape);
+  const expected = "a tensor, { shape, data },";
+  if (typeof tensor !== "object" || tensor === null) throw fail("", expected, tensor);
+  const { shape, data } = reading(OPERATION, argument, expected, () => {
+    const { shape, data } = tensor as Partial<StateTensor>;
+    return { shape, data: data as ArrayBufferView };
+  });
+  const dtype = DTYPES[kindOf(data) ?? ""];
+  if (dtype === undefined) throw fail(".data", "a Float32Array, Float64Array or BigInt64Array", data);
+  if (isGone(data))
+    throw new InvalidArgumentError(OPERATION, `${argument}.data`, "an array that has its buffer", "a detached one");
+  const length = lengthOf(data);
+  const sizes = sizesOf(shape);
+  if (sizes === undefined || cellsOf(sizes) !== length) throw fail(".shape", `sizes of ${length} cells`, shape);
+  const cells = { buffer: bufferOf(data), byteOffset: byteOffsetOf(data), byteLength: length * dtype[1] };
+  return { dtype: dtype[0], shape: sizes, cells };
 }
 
 /** Gives each tensor, in order, the place after the one before. */
 function placedAfter() {
   let offset = 0;
-  return ([name, { shape, data }]: [string, StateTensor]) => {
-    const dtype = data instanceof Float32Array ? "F32" : data instanceof Float64Array ? "F64" : "I64";
+  return ([name, { dtype, shape, cells }]: readonly [string, Read]) => {
     const begin = offset;
-    offset += data.byteLength;
+    offset += cells.byteLength;
     return [name, { dtype, shape, begin, end: offset }] as const;
   };
 }

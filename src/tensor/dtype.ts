@@ -1,5 +1,6 @@
 import { UnsupportedDtypeError } from "../errors.js";
 import type { Dtype } from "../plan/cells.js";
+import { kindOf } from "./typed-arrays.js";
 
 export type { Dtype } from "../plan/cells.js";
 
@@ -73,16 +74,25 @@ export function checkDtype(operation: string, value: unknown): Dtype {
   throw new UnsupportedDtypeError(operation, NAMES.join(", "), value);
 }
 
+/** A value's class, as it calls itself. */
+function nameOf(value: unknown): string {
+  try {
+    const name: unknown = typeof value === "object" && value !== null ? value.constructor?.name : typeof value;
+    if (typeof name === "string") return name;
+  } catch {}
+  return kindOf(value) ?? "object";
+}
+
 /** The dtype of a typed array's elements, which `wanted` must fit and settles for a Uint16Array. Throws UnsupportedDtypeError. */
 export function dtypeOf(operation: string, array: unknown, wanted: unknown): Dtype {
-  const name = typeof array === "object" && array !== null ? array.constructor?.name : typeof array;
+  const name = nameOf(array);
   const fitting = ArrayBuffer.isView(array) ? NAMES.filter((dtype) => DTYPES[dtype].arrayNames.includes(name)) : [];
   const [only, other] = fitting;
   if (only === undefined) {
     const arrays = [...new Set(NAMES.flatMap((dtype) => DTYPES[dtype].arrayNames))].filter(
       (array) => array !== "Buffer",
     );
-    const remedy = Array.isArray(array) ? " (Float32Array.from makes one of an array)" : "";
+    const remedy = name === "Array" ? " (Float32Array.from makes one of an array)" : "";
     throw new UnsupportedDtypeError(operation, `of ${arrays.join(", ")}${remedy}`, name);
   }
   if (wanted === undefined && other === undefined) return only;

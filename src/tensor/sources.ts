@@ -1,20 +1,23 @@
 // What tensors are made from: typed arrays, state dicts' tensors, shared memory of the caller's.
-import { InvalidShapeError } from "../errors.js";
+import { InvalidArgumentError, InvalidShapeError, reading } from "../errors.js";
 import type { Dtype, TypedArrays } from "./dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "./shape.js";
 import type { Holding } from "./tensor.js";
-import { bufferOf, byteOffsetOf, lengthOf } from "./typed-arrays.js";
+import { bufferOf, byteOffsetOf, isGone, lengthOf } from "./typed-arrays.js";
 
-/** Cells with a shape of their own: a state dict's tensor. */
-interface Shaped {
-  readonly data: unknown;
-  readonly shape: Shape;
+/** What cells are made from, and their shape. */
+interface Source {
+  readonly array: unknown;
+  readonly shape: Shape | undefined;
 }
 
-export function isShaped(value: unknown): value is Shaped {
-  return (
-    typeof value === "object" && value !== null && !ArrayBuffer.isView(value) && "data" in value && "shape" in value
-  );
+/** A typed array as it is, or a state dict's tensor, which has a shape of its own, taken apart. Throws InvalidArgumentError. */
+export function readSource(operation: string, value: unknown, shape: Shape | undefined): Source {
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return { array: value, shape };
+  return reading(operation, "array", "a typed array or a tensor { shape, data }", () => {
+    if (!("data" in value && "shape" in value)) return { array: value, shape };
+    return { array: value.data, shape: value.shape as Shape };
+  });
 }
 
 /** Memory that is the caller's. */
@@ -23,8 +26,9 @@ export function holdingOf(data: TypedArrays[Dtype]): Holding {
   return { spec: { kind: "shared", buffer, byteOffset }, arena: null, data, release: () => {} };
 }
 
-/** The shape, or one of one dimension, if it has as many cells as the array. Throws InvalidShapeError. */
+/** The shape, or one of one dimension, if it has as many cells as the array. Throws InvalidShapeError, InvalidArgumentError of a detached array. */
 export function checkElements(operation: string, array: ArrayBufferView, shape: Shape | undefined): Shape {
+  if (isGone(array)) throw new InvalidArgumentError(operation, "array", "one that has its buffer", "a detached one");
   const checked = checkShape(operation, shape ?? [lengthOf(array)]);
   const length = lengthOf(array);
   if (cellsOf(checked) === length) return checked;

@@ -19,7 +19,7 @@ export interface Holding {
 /** What only modules of the pool may read or pin. */
 interface Life {
   /** Held until it is released: while a call works on it, nothing else may keep its buffer object alive. */
-  readonly holding: Holding;
+  holding: Holding | undefined;
   /** Calls that use the cells now. They are released when the last one ends, even if the tensor is disposed before. */
   pins: number;
   disposed: boolean;
@@ -84,6 +84,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * @throws InvalidArgumentError if the tensor is disposed.
    */
   toBytes(): Uint8Array<ArrayBuffer> {
+    if (lifeOf(this) === undefined) throw notATensor("tensor.toBytes", this);
     const { data } = this;
     const bytes = this.size * CELL_BYTES[this.dtype];
     return new Uint8Array(new Uint8Array(bufferOf(data), byteOffsetOf(data), bytes));
@@ -99,13 +100,17 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     if (life.disposed) return;
     life.disposed = true;
     this.#data = undefined;
-    if (life.pins === 0) life.holding.release();
+    if (life.pins === 0) release(life);
   }
 
   /** `using x = pool.tensor(...)` disposes of x at the end of its scope. */
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+export function isTensor(value: unknown): value is Tensor {
+  return lifeOf(value) !== undefined;
 }
 
 /** The value if it is a tensor that is alive, wherever its cells are. Throws InvalidArgumentError. */
@@ -151,7 +156,7 @@ export function pin(tensor: Tensor): void {
 export function unpin(tensor: Tensor): void {
   const life = lifeOf(tensor) as Life;
   life.pins--;
-  if (life.pins === 0 && life.disposed) life.holding.release();
+  if (life.pins === 0 && life.disposed) release(life);
 }
 
 /** The bytes of a buffer that cells are. */
@@ -162,7 +167,13 @@ function stretchOf(tensor: Tensor) {
 }
 
 function heldBy(tensor: Tensor): Holding {
-  return (lifeOf(tensor) as Life).holding;
+  return (lifeOf(tensor) as Life).holding as Holding;
+}
+
+/** A disposed tensor that somebody keeps must not keep the memory. */
+function release(life: Life): void {
+  life.holding?.release();
+  life.holding = undefined;
 }
 
 function notATensor(operation: string, value: unknown): InvalidArgumentError {
