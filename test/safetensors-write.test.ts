@@ -125,14 +125,14 @@ describe("is refused by name, with nothing written:", () => {
       { shape: [0.5, 4], data: new Float32Array(2) },
       'for dict["x"].shape but got [0.5, 4]',
     ],
-    ["a text as size", { shape: ["2"], data: new Float32Array(2) }, 'for dict["x"].shape but got [2]'],
+    ["a text as size", { shape: ["2"], data: new Float32Array(2) }, 'for dict["x"].shape but got ["2"]'],
   ])("%s", async (_, tensor, message) => {
     await expectRefused({ good: floats(1), x: tensor }, message);
   });
 
   test.each<[string, unknown, string]>([
     ["a Map", new Map([["x", floats(1)]]), "expected a plain object of tensors for dict but got Map"],
-    ["a list", [floats(1)], "expected a plain object of tensors for dict but got [[object Object]]"],
+    ["a list", [floats(1)], "expected a plain object of tensors for dict but got [Object]"],
     ["undefined", undefined, "expected a plain object of tensors for dict but got undefined"],
     ["a layer", new LayerNorm(2), "expected a plain object of tensors for dict but got LayerNorm"],
     ["a tensor as prototype", { __proto__: floats(1) }, "expected a plain object of tensors for dict"],

@@ -9,6 +9,7 @@ import { runAtOnce } from "../run/at-once.js";
 import { NO_INPUTS } from "../run/call.js";
 import type { Executor } from "../run/executor.js";
 import { Kept } from "../run/kept.js";
+import { IN_MEMORY } from "../run/placement.js";
 import { runCall } from "../run/run-call.js";
 import { drive, type Steps } from "../run/steps.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";
@@ -73,7 +74,7 @@ interface ForwardCall {
 function forwardAtOnce(executor: Executor, { operation, computation, x, y, moments, options }: ForwardCall): boolean {
   if (computation.kind !== "normalization" || computation.running !== null || moments !== null) return false;
   if (computation.affineRows === true) return false;
-  if (executor.placer(x.size, [], false) !== "calling thread") return false;
+  if (executor.placer(x.size, [], IN_MEMORY) !== "calling thread") return false;
   const { onMoments } = options;
   const { geometry, eps, measure } = computation;
   const affine = isPlain(computation) ? null : computation;

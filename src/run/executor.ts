@@ -11,7 +11,7 @@ import { STRIPE_BYTES } from "../plan/stripes.js";
 import { DTYPES, type Dtype } from "../tensor/dtype.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
-import { byCells, type Placer } from "./placement.js";
+import { byCells, IN_MEMORY, type Placer } from "./placement.js";
 import { Queue, type QueueOptions } from "./queue.js";
 import { Threads } from "./threads.js";
 
@@ -85,7 +85,7 @@ export class Executor {
    * turn of the event loop, in which nothing dropped is freed, no worker's answer is read, and nobody else gets a word in.
    */
   turn(size: number): Promise<void> | undefined {
-    const placement = this.placer(size, [], false);
+    const placement = this.placer(size, [], IN_MEMORY);
     if (placement === "calling thread") this.#cellsSinceTurn += size;
     if (placement !== "shared" && !this.arena.turnIsDue && this.#cellsSinceTurn < TURN_CELLS) return undefined;
     this.#cellsSinceTurn = 0;

@@ -32,7 +32,8 @@ export function* runPlan(
   const { plan, operation, x, watchers } = call;
   const stripes = () => stripesOf(plan, (part) => call.planPart(part), executor.stripeBytes);
   const [first] = stripes() as Iterable<Stripe>;
-  const inArena = Object.values(specs).every((spec) => spec === null || driverOf(spec).addressOf !== undefined);
+  const drivers = [specs.x, specs.g, specs.y].flatMap((spec) => (spec === null ? [] : [driverOf(spec)]));
+  const inArena = drivers.every(({ addressOf }) => addressOf !== undefined);
   const isInPlace = specs.y !== null && (isSame(specs.x, specs.y) || isSame(specs.g, specs.y));
   // Sums that one stripe after another adds to can be begun once only.
   const { n } = (first as Stripe).plan.geometry;
@@ -44,6 +45,7 @@ export function* runPlan(
     // Stripes are alike, or smaller.
     phases: phasesOf((first as Stripe).plan),
     backward: specs.g !== null,
+    onDevice: drivers.some(({ onDevice }) => onDevice === true),
     staged: !inArena || !isContiguous((first as Stripe).window),
     logged: (call.inPlaceSafe && isInPlace) || addsOn,
     watchers,

@@ -5,6 +5,7 @@ import { rmSync, type Stats } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { WriteFailedError } from "../errors.js";
+import { type Identity, identityOf } from "./input.js";
 import { checkRoom, findTarget } from "./output-target.js";
 import { describeSystemError } from "./system-error.js";
 
@@ -43,6 +44,30 @@ export class Output {
     }
   }
 
+  /** The file while it is written. */
+  get partial(): string {
+    return this.#partial;
+  }
+
+  /** The name that it will have: absolute, and no link's. */
+  get target(): string {
+    return this.#target;
+  }
+
+  /** Open for reading too. */
+  get descriptor(): number {
+    return this.#file.fd;
+  }
+
+  async identity(): Promise<Identity> {
+    return identityOf(await this.#file.stat({ bigint: true }));
+  }
+
+  /** Makes it `bytes` long: what was not written is 0. */
+  async extend(bytes: number): Promise<void> {
+    await this.#orFail(() => this.#file.truncate(bytes));
+  }
+
   /** Appends the bytes of `cells`. */
   async write({ buffer, byteOffset, byteLength }: ArrayBufferView): Promise<void> {
     await this.#orFail(async () => {
@@ -55,14 +80,17 @@ export class Output {
   }
 
   /** The file is complete: it gets its name, and lasts also where the machine loses power. */
-  async finish(): Promise<void> {
-    await this.#orFail(async () => {
+  async finish(): Promise<Identity> {
+    const identity = await this.#orFail(async () => {
       await this.#file.sync();
+      const identity = await this.identity();
       await this.#file.close();
       await rename(this.#partial, this.#target);
+      return identity;
     });
     forget(this.#partial);
     await syncFolder(dirname(this.#target));
+    return identity;
   }
 
   /** Leaves nothing behind. */
@@ -72,9 +100,9 @@ export class Output {
     forget(this.#partial);
   }
 
-  async #orFail(step: () => Promise<void>): Promise<void> {
+  async #orFail<T>(step: () => Promise<T>): Promise<T> {
     try {
-      await step();
+      return await step();
     } catch (cause) {
       throw new WriteFailedError(this.#operation, this.#path, describeSystemError(cause), { cause });
     }
@@ -105,7 +133,7 @@ async function openPartial(partial: string, existing: Stats | undefined): Promis
   let file: FileHandle | undefined;
   try {
     // At no time more open to others than what it replaces.
-    file = await open(partial, "wx", existing === undefined ? 0o666 : existing.mode & 0o700);
+    file = await open(partial, "wx+", existing === undefined ? 0o666 : (existing.mode & 0o700) | 0o600);
     if (existing === undefined) return file;
     const { uid, gid } = await file.stat();
     // Only root may give files away. Before the mode: it takes setuid bits off.
