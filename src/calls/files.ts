@@ -20,6 +20,7 @@ const NO_CREATE_OPTIONS: { readonly [O in keyof Required<CreateOptions>]: Create
   format: undefined,
   key: undefined,
   metadata: undefined,
+  journal: undefined,
 };
 
 export async function open(path: unknown, given: unknown): Promise<Tensor> {
@@ -43,13 +44,16 @@ export async function create<D extends Dtype>(
 ): Promise<OutputTensor<D>> {
   const operation = "pool.create";
   const options = readOptions<CreateOptions>(operation, given, NO_CREATE_OPTIONS);
-  const { format, key, metadata = {} } = options;
+  const { format, key, metadata = {}, journal } = options;
   checkFormat(operation, format);
   if (key !== undefined) checkString(operation, "key", key);
   if (typeof metadata !== "object" || metadata === null) {
     throw new InvalidArgumentError(operation, "metadata", "an object of strings", describe(metadata));
   }
   for (const [name, value] of Object.entries(metadata)) checkString(operation, `metadata[${describe(name)}]`, value);
+  if (journal !== undefined && journal !== "begin" && journal !== "resume") {
+    throw new InvalidArgumentError(operation, "journal", '"begin" or "resume"', describe(journal));
+  }
   checkDtype(operation, dtype);
   return createTensor(operation, checkString(operation, "path", path), dtype, checkShape(operation, shape), options);
 }

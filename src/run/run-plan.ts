@@ -8,6 +8,7 @@ import { samplesPerBlock } from "../plan/backward.js";
 import { cellsPerSet, setCount } from "../plan/geometry.js";
 import { gridOf, segmentsOf } from "../plan/grid.js";
 import { lanesOf } from "../plan/moments.js";
+import { isInParts, partsOfPhase } from "../plan/parts.js";
 import type { MomentsPhase, ReducePhase } from "../plan/phase.js";
 import { phasesOf, type Step } from "../plan/plan.js";
 import { isMerged, roundsOf, type Stripe, stripesOf } from "../plan/stripes.js";
@@ -53,15 +54,17 @@ export function* runPlan(
   try {
     if (watchers.onProgress !== undefined) runner.countSlices(stripes(), executor.stripeBytes);
     const tables = new StripeTables(operation, workspace, call.inputs, executor.stripeBytes);
+    const parts = { count: 0, cells: executor.partCells };
     for (const stripe of stripes()) {
       tables.begin(stripe);
-      yield* runSteps(call, stripe, specs, tables, runner);
+      yield* runSteps(call, stripe, specs, tables, runner, parts);
       const { geometry } = stripe.plan;
       const firstSet = stripe.sample * plan.geometry.g + stripe.group;
       const moments = call.found.moments && tables.find("moments");
       if (moments) call.found.moments?.(moments.subarray(0, 2 * setCount(geometry)), firstSet, cellsPerSet(geometry));
     }
     tables.checkGiven();
+    if (call.parts) yield call.parts.settled();
   } finally {
     runner.end();
   }
@@ -73,6 +76,7 @@ function* runSteps(
   specs: { readonly x: Spec; readonly g: Spec | null; readonly y: Spec | null },
   tables: StripeTables,
   runner: Runner,
+  parts: { count: number; readonly cells: number },
 ): Steps<void> {
   const { steps } = stripe.plan;
   for (let i = 0; i < steps.length; i++) {
@@ -83,6 +87,16 @@ function* runSteps(
       continue;
     }
     const { phase } = step;
+    if (call.parts && isInParts(step)) {
+      const operands = tables.operandsOf(step, stripe, specs);
+      for (const { from, to } of partsOfPhase(phase, parts.cells)) {
+        const part = parts.count++;
+        if (call.parts.has(part)) continue;
+        yield runner.run(phase, operands, from, to);
+        call.parts.finish(part);
+      }
+      continue;
+    }
     if (!isMerged(phase)) {
       yield runner.run(phase, tables.operandsOf(step, stripe, specs));
       continue;

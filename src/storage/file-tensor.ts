@@ -1,15 +1,17 @@
 // Tensors whose cells are in files.
 import { realpath } from "node:fs/promises";
-import { InvalidArgumentError, ReadFailedError } from "../errors.js";
+import { InvalidArgumentError, ReadFailedError, WriteFailedError } from "../errors.js";
+import type { PartLog } from "../plan/parts.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { OutputTensor } from "../tensor/output-tensor.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
 import { type Holding, Tensor } from "../tensor/tensor.js";
 import { withInput } from "./input.js";
+import { isHash, Journal, type JournalHeader, readJournal } from "./journal.js";
 import { type FileFormat, type LocateOptions, locate } from "./locate.js";
 import { formatNpyHeader } from "./npy.js";
 import { descrOf } from "./npy-cells.js";
-import { Output } from "./output.js";
+import { type JournalMode, Output } from "./output.js";
 import { SAFETENSORS_DTYPES } from "./safetensors-dtypes.js";
 import { formatSafetensorsHeader, LENGTH_BYTES } from "./safetensors-header.js";
 import type { FileSpec } from "./spec.js";
@@ -48,11 +50,53 @@ class FileHolding implements Holding {
 /** Cells in a file that has no name yet. */
 class OutputHolding extends FileHolding {
   readonly #output: Output;
+  readonly #header: Buffer;
+  #journal: Journal | undefined;
+  #left = false;
   #committed: Promise<void> | undefined;
 
-  constructor(spec: FileSpec, output: Output) {
+  constructor(spec: FileSpec, output: Output, header: Buffer) {
     super(spec);
     this.#output = output;
+    this.#header = header;
+  }
+
+  /** Of an output with a journal. */
+  get beginParts(): ((operation: string, work: JournalHeader) => Promise<PartLog>) | undefined {
+    const { journal } = this.#output;
+    return journal === undefined ? undefined : (operation, work) => this.#begin(operation, work, journal);
+  }
+
+  async #begin(operation: string, header: JournalHeader, path: string): Promise<PartLog> {
+    const output = this.#output;
+    if (this.#journal !== undefined) {
+      throw new InvalidArgumentError(
+        operation,
+        "out",
+        "a file that no call has written to (its journal is of one)",
+        "another",
+      );
+    }
+    const found = output.resumed ? await readJournal(path) : undefined;
+    const parts = found?.parts ?? new Set<number>();
+    for (const [what, value] of Object.entries(header)) {
+      if (found === undefined || found.header[what] === value) continue;
+      this.#left = true;
+      const values = isHash(value) ? "" : ` (${found.header[what]}) than this one (${value})`;
+      const why = `the work that was interrupted had another ${what}${values}; without resume it begins again`;
+      throw new WriteFailedError(operation, output.path, why);
+    }
+    if (output.resumed) {
+      await output.writeFirst(this.#header);
+      await output.extend(this.spec.size);
+    }
+    const journal = await Journal.begin(path, { header, parts });
+    this.#journal = journal;
+    return {
+      has: (part) => parts.has(part),
+      finish: (part) => journal.note(part, () => output.sync()),
+      settled: () => journal.settled(),
+    };
   }
 
   commit(): Promise<void> {
@@ -62,13 +106,19 @@ class OutputHolding extends FileHolding {
 
   override release(): void {
     dropped.unregister(this.#output);
-    if (this.#committed === undefined) void this.#output.abandon();
+    if (this.#committed === undefined) void this.#end();
+  }
+
+  async #end(): Promise<void> {
+    await this.#journal?.close();
+    await (this.#left ? this.#output.leave() : this.#output.abandon());
   }
 
   async #finish(): Promise<void> {
     const output = this.#output;
     dropped.unregister(output);
     try {
+      await this.#journal?.close();
       const { modified } = await output.finish();
       const { descriptor: _, ...place } = this.spec;
       this.spec = { ...place, path: output.target, modified };
@@ -108,6 +158,11 @@ export interface CreateOptions {
   readonly key?: string | undefined;
   /** Strings beside the tensor in a safetensors file. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /**
+   * "begin": the forward call that writes to it notes its finished parts in a journal beside the file, so that when the process crashes or is killed,
+   * another can go on: with "resume", the same call does what is left. For calls on a tensor in a file. Default: none is kept.
+   */
+  readonly journal?: JournalMode | undefined;
 }
 
 /** A tensor of zeros in a file that has the name `path` when it is committed. */
@@ -120,13 +175,16 @@ export async function createTensor<D extends Dtype>(
 ): Promise<OutputTensor<D>> {
   const header = headerOf(path, dtype, shape, options);
   const bytes = header.length + cellsOf(shape) * CELL_BYTES[dtype];
-  const output = await Output.create(operation, path, bytes);
+  const output = await Output.create(operation, path, bytes, options.journal);
   try {
-    await output.write(header);
-    await output.extend(bytes);
+    // Of one that goes on, not before it is known to be the same work.
+    if (!output.resumed) {
+      await output.write(header);
+      await output.extend(bytes);
+    }
     const { id } = await output.identity();
     const place = { path: output.partial, descriptor: output.descriptor, offset: header.length, id, size: bytes };
-    const holding = new OutputHolding({ kind: "file", ...place, modified: null, swapped: 1 }, output);
+    const holding = new OutputHolding({ kind: "file", ...place, modified: null, swapped: 1 }, output, header);
     const tensor = new OutputTensor<D>(holding, dtype, shape);
     dropped.register(tensor, output, output);
     return tensor;

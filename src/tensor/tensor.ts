@@ -1,6 +1,7 @@
 import { type CellRange, describe, InvalidArgumentError } from "../errors.js";
 import { CELL_BYTES } from "../plan/cells.js";
-import type { Spec } from "../storage/spec.js";
+import type { PartLog } from "../plan/parts.js";
+import type { FileSpec, Spec } from "../storage/spec.js";
 import { DTYPES, type Dtype, type TypedArrays } from "./dtype.js";
 import { cellsOf, type Shape } from "./shape.js";
 import { bufferOf, byteOffsetOf } from "./typed-arrays.js";
@@ -16,6 +17,8 @@ export interface Holding {
   read?(at: number, bytes: number): Promise<SharedArrayBuffer>;
   /** Makes a file that was written the one of its name. */
   commit?(): Promise<void>;
+  /** Begins the journal of a call that writes to it, if it has one. `work`: what the call is, by name. */
+  readonly beginParts?: ((operation: string, work: Readonly<Record<string, string>>) => Promise<PartLog>) | undefined;
   /** Gives back what is the pool's. Not called twice. */
   release(): void;
 }
@@ -176,6 +179,17 @@ export function specFor(operation: string, tensor: Tensor, arena: object): Spec 
   if (own === null || own === arena) return spec;
   const { of, start } = placeOf(tensor);
   return { kind: "shared", buffer: of as SharedArrayBuffer, byteOffset: start };
+}
+
+/** What begins the journal of a call that writes to it; undefined where none is kept. */
+export function journalOf(tensor: Tensor): Holding["beginParts"] {
+  return heldBy(tensor).beginParts;
+}
+
+/** The file that its cells are in. */
+export function fileOf(tensor: Tensor): FileSpec | undefined {
+  const { spec } = heldBy(tensor);
+  return spec.kind === "file" ? spec : undefined;
 }
 
 /** Whether calls may write to it. */
