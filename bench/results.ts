@@ -1,5 +1,6 @@
 // What the bench writes as JSON. Times are milliseconds, sizes bytes.
 import type { ColdResult } from "./cold.js";
+import type { FilesResult } from "./files.js";
 import type { LatencyResult } from "./latency.js";
 import type { Machine } from "./machine.js";
 import type { MemoryResult } from "./memory.js";
@@ -23,5 +24,6 @@ export interface Results {
   readonly latency?: LatencyResult;
   readonly cold?: ColdResult;
   readonly memory?: MemoryResult;
+  readonly files?: FilesResult;
   readonly peers?: PeersResult;
 }

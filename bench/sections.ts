@@ -2,6 +2,7 @@
 import { GROUPS, type Group } from "./cases.js";
 import { measureCold } from "./cold.js";
 import { describeSections, SECTIONS, type Section } from "./describe.js";
+import { measureFiles } from "./files.js";
 import { measureLatency } from "./latency.js";
 import { describeMachine, memoryToUse } from "./machine.js";
 import { measureMemory } from "./memory.js";
@@ -63,6 +64,8 @@ async function measure(
       return { cold: measureCold(options) };
     case "memory":
       return { memory: measureMemory() };
+    case "files":
+      return { files: await measureFiles(options) };
     case "peers":
       // Not part of the package.
       return { peers: await (await import("./peers/measure.js")).measurePeers({ ...options, python }) };

@@ -7,6 +7,7 @@ export type ErrorCode =
   | "unsupported-dtype"
   | "out-of-memory"
   | "file-format"
+  | "read-failed"
   | "write-failed"
   | "worker-failed"
   | "aborted"
@@ -108,6 +109,19 @@ export class FileFormatError extends NormpoolError {
 
   constructor(operation: string, path: string, message: string, options?: ErrorOptions) {
     super(operation, `${path}: ${message}`, options);
+    this.path = path;
+  }
+}
+
+/** A file cannot be read, or is no longer what it was when its header was read; `cause` has the system's error, if there is one. */
+export class ReadFailedError extends NormpoolError {
+  readonly code = "read-failed";
+  /** The file. */
+  readonly path: string;
+
+  /** @param why in words. */
+  constructor(operation: string, path: string, why: string, options?: ErrorOptions) {
+    super(operation, `${path}: cannot read it: ${why}`, options);
     this.path = path;
   }
 }

@@ -32,6 +32,7 @@ export {
   OutOfMemoryError,
   PoolClosedError,
   QueueFullError,
+  ReadFailedError,
   TimedOutError,
   UnsupportedDtypeError,
   UnsupportedRuntimeError,
@@ -68,9 +69,12 @@ export { addGradientSums, type GradientSums } from "./merge/sums.js";
 export { type CloseOptions, NormPool, type NormPoolOptions, type PoolStats } from "./pool.js";
 export type { Progress } from "./run/call.js";
 export type { CallEvent, PhaseEvent } from "./run/events.js";
+export type { CreateOptions, OpenOptions } from "./storage/file-tensor.js";
+export type { FileFormat } from "./storage/locate.js";
 export { type ReadSafetensorsOptions, readSafetensors, readSafetensorsMetadata } from "./storage/safetensors.js";
 export { type WriteSafetensorsOptions, writeSafetensors } from "./storage/safetensors-write.js";
 export type { Dtype, Float16Data, OutputDtype, TensorSource, TypedArrays } from "./tensor/dtype.js";
+export { OutputTensor } from "./tensor/output-tensor.js";
 export type { Parameter } from "./tensor/parameter.js";
 export type { Shape } from "./tensor/shape.js";
 export type { Tensor } from "./tensor/tensor.js";

@@ -7,6 +7,7 @@ import {
   type Gradients,
   gradientSums,
 } from "./calls/backward.js";
+import { create, open } from "./calls/files.js";
 import { forward } from "./calls/forward.js";
 import { moments, momentsOf } from "./calls/moments-of.js";
 import type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/options.js";
@@ -26,6 +27,7 @@ import { Executor, type ExecutorOptions } from "./run/executor.js";
 import { SLICE_TIMEOUT } from "./run/queue.js";
 import { drive, isPromise } from "./run/steps.js";
 import { MAX_THREADS } from "./run/threads.js";
+import type { CreateOptions, OpenOptions } from "./storage/file-tensor.js";
 import {
   checkDtype,
   type Dtype,
@@ -34,6 +36,7 @@ import {
   type TensorSource,
   type TypedArrays,
 } from "./tensor/dtype.js";
+import type { OutputTensor } from "./tensor/output-tensor.js";
 import { checkShape, type Shape } from "./tensor/shape.js";
 import { checkElements, holdingOf, readSource } from "./tensor/sources.js";
 import { isTensor, Tensor } from "./tensor/tensor.js";
@@ -237,6 +240,34 @@ export class NormPool implements AsyncDisposable {
     }
     const checked = checkElements(operation, array, shape);
     return new Tensor(holdingOf(array), found, checked);
+  }
+
+  /**
+   * A tensor in the file at `path`, whose cells stay there: an .npy file, one of a safetensors file's, or raw cells. Every call takes it, among tensors
+   * in memory too, with the same bits; workers read and write a part at a time. The file must not change: a call on one that did is rejected.
+   * @throws (as rejection) InvalidArgumentError, InvalidShapeError, UnsupportedDtypeError, FileFormatError, ReadFailedError, PoolClosedError
+   */
+  open<D extends Dtype>(path: string, options: OpenOptions & { readonly dtype: D }): Promise<Tensor<D>>;
+  open(path: string, options?: OpenOptions): Promise<Tensor>;
+  async open(path: string, options?: OpenOptions): Promise<Tensor> {
+    checkOpen(this, "pool.open");
+    return open(path, options);
+  }
+
+  /**
+   * A tensor of zeros in a new file, for `out`: the file has the name `path` once the tensor is committed, and not before. What has that name then is
+   * replaced; its mode is kept, and a link stays one.
+   * @throws (as rejection) InvalidArgumentError, InvalidShapeError, UnsupportedDtypeError, WriteFailedError, also where the disk has no room for
+   * it, PoolClosedError
+   */
+  async create<D extends Dtype>(
+    path: string,
+    dtype: D,
+    shape: Shape,
+    options?: CreateOptions,
+  ): Promise<OutputTensor<D>> {
+    checkOpen(this, "pool.create");
+    return create(path, dtype, shape, options);
   }
 
   /**

@@ -105,6 +105,22 @@ export function madeUpResults({ quick = false, error = 0.1, times = 1 } = {}): R
       rows: (["limit", "LayerNorm"] as const).map((kind) => ({ kind, first: at(700 * times), second: at(50 * times) })),
     },
     memory: { tensors: 2 ** 29, peak: 2 ** 29 + 2 ** 26, bareNode: 2 ** 25, allocatedPerCall: 900 * times },
+    files: {
+      bytes: 2 ** 30,
+      rounds: 2,
+      rows: [
+        {
+          name: "LayerNorm of [N, 256]",
+          shape: [2 ** 20, 256],
+          call: at(400 * times),
+          committed: at(700 * times),
+          limit: at(420 * times),
+          ratio: 400 / 420,
+          atMost: 1,
+          peak: 90 * 2 ** 20,
+        },
+      ],
+    },
     peers: {
       rounds: 2,
       bytes: 2 ** 28,

@@ -1,5 +1,8 @@
 // What every driver promises, held against each; the failing one too, as long as it is not told to fail. A new driver is one more line here.
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
 import type { Spec } from "../src/storage/spec.js";
 import type { Driver } from "../workers/drivers/driver.js";
 import { addDrivers, driverOf } from "../workers/drivers/drivers.js";
@@ -20,6 +23,8 @@ interface Made {
   readonly memory: WasmMemory;
   /** The tensor's bytes as they are now. */
   bytes(): Uint8Array;
+  /** Sets them. Default: through `bytes`, which views them. */
+  fill?(content: Uint8Array): void;
 }
 
 function memoryOf(): WasmMemory {
@@ -37,6 +42,31 @@ function onBuffer(make: (buffer: SharedArrayBuffer, byteOffset: number) => Spec)
   };
 }
 
+const folder = mkdtempSync(join(tmpdir(), "normpool-drivers-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A file whose bytes are seen, and set, as if they were memory's: what is set reaches it when it is opened. */
+function inFile(offset: number): Made {
+  const path = join(folder, String(offset));
+  writeFileSync(path, Buffer.alloc(offset + SIZE));
+  const { dev, ino } = statSync(path);
+  const spec = {
+    kind: "file",
+    path,
+    offset,
+    id: `${dev}:${ino}`,
+    size: offset + SIZE,
+    modified: null,
+    swapped: 1,
+  } as const;
+  return {
+    spec,
+    memory: memoryOf(),
+    bytes: () => new Uint8Array(readFileSync(path)).subarray(offset),
+    fill: (content) => writeFileSync(path, Buffer.concat([Buffer.alloc(offset), content])),
+  };
+}
+
 const DRIVERS: readonly (readonly [name: string, make: (offset: number) => Made])[] = [
   [
     "arena",
@@ -47,6 +77,7 @@ const DRIVERS: readonly (readonly [name: string, make: (offset: number) => Made]
     },
   ],
   ["shared", onBuffer((buffer, byteOffset) => ({ kind: "shared", buffer, byteOffset }))],
+  ["file", inFile],
   ["failing", onBuffer((buffer, byteOffset) => failingSpec(buffer, byteOffset).spec)],
 ];
 
@@ -66,8 +97,9 @@ describe.each(DRIVERS)("the driver of %s", (_, make) => {
     const driver: Driver = driverOf(made.spec);
     const spec = driver.open?.(made.spec) ?? made.spec;
     const random = seeded(offset);
-    const content = made.bytes();
-    for (let i = 0; i < content.length; i++) content[i] = random() * 256;
+    const content = Uint8Array.from({ length: SIZE }, () => random() * 256);
+    if (made.fill === undefined) made.bytes().set(content);
+    else made.fill(content);
     return { ...made, driver, spec };
   }
 
@@ -132,5 +164,5 @@ describe.each(DRIVERS)("the driver of %s", (_, make) => {
 
 test("a spec of a kind that nobody drives is named", () => {
   const unknown = { kind: "tape" } as unknown as Spec;
-  expect(() => driverOf(unknown)).toThrow("expected a spec of arena, shared, failing but got tape");
+  expect(() => driverOf(unknown)).toThrow("expected a spec of arena, shared, file, failing but got tape");
 });

@@ -11,6 +11,7 @@ import { Executor, type ExecutorOptions, type Jobs } from "../src/run/executor.j
 import { drive } from "../src/run/steps.js";
 import type { Job } from "../src/run/work.js";
 import type { Dtype } from "../src/tensor/dtype.js";
+import type { Shape } from "../src/tensor/shape.js";
 import { makeControl } from "../workers/control.js";
 import { instantiate, kernelModule } from "../workers/kernels.js";
 import { runSlice } from "../workers/phase.js";
@@ -101,6 +102,11 @@ export const WAYS: readonly (readonly [what: string, executor: Executor])[] = [
   ["larger stripes on 2 threads", onThreads(2, 20 * STRIPE_BYTES)],
 ];
 
+/** On 1, 2 and 7 threads, with slices for each. */
+export const ON_THREADS: readonly (readonly [what: string, executor: Executor])[] = [WAYS[0], WAYS[1], WAYS[3]].map(
+  (way) => way as (typeof WAYS)[number],
+);
+
 export async function closeThreads(): Promise<void> {
   await Promise.all(WAYS.map(([, executor]) => executor.close()));
 }
@@ -120,6 +126,9 @@ export function watched(seen: Seen): Executor {
 /** The results' bytes by what they are. */
 export type Bits = Readonly<Record<string, Uint8Array>>;
 
+/** Makes a tensor, of `cells` if there are any. */
+export type Place = (on: Executor, dtype: Dtype, shape: Shape, cells: Cells | null) => Promise<Tensor>;
+
 interface Call {
   readonly layerCase: LayerCase;
   /** Which the case made for the dtype. */
@@ -127,6 +136,8 @@ interface Call {
   readonly dtype: Dtype;
   readonly x: Cells;
   readonly on: Executor;
+  /** Where tensors are. Default: in the arena. */
+  readonly place?: Place;
   /** The whole batch's, for SyncBatchNorm; for backward those of the forward pass. */
   readonly moments?: SetMoments | undefined;
 }
@@ -137,26 +148,26 @@ export interface ForwardCall extends Call {
   readonly wanted?: boolean;
 }
 
-function tensorOf({ on, dtype, layerCase }: Call, cells: Cells): Tensor {
-  const tensor = on.allocate("test", dtype, layerCase.shape, false);
+const inArena: Place = async (on, dtype, shape, cells) => {
+  const tensor = on.allocate("test", dtype, shape, false);
   const { buffer, byteOffset, byteLength } = tensor.data;
-  new Uint8Array(buffer, byteOffset, byteLength).set(bytesOf(cells));
+  if (cells !== null) new Uint8Array(buffer, byteOffset, byteLength).set(bytesOf(cells));
   return tensor;
-}
+};
 
 /** Output and moments of a forward call. */
 export async function forward(call: ForwardCall): Promise<{ bits: Bits; moments: SetMoments | undefined }> {
-  const { on, layer, layerCase, dtype, inPlace = false, wanted = true } = call;
+  const { on, layer, layerCase, dtype, place = inArena, inPlace = false, wanted = true } = call;
   const { shape, channelAxis } = layerCase;
-  using x = tensorOf(call, call.x);
-  using fresh = on.allocate("test", resultDtype(dtype), inPlace ? [0] : shape, false);
+  using x = await place(on, dtype, shape, call.x);
+  using fresh = await place(on, resultDtype(dtype), inPlace ? [0] : shape, null);
   const out = inPlace ? x : fresh;
   let told: SetMoments | undefined;
   const onMoments = (found: SetMoments) => {
     told = found;
   };
   await forwardCall(on, layer, x, { out, channelAxis, moments: call.moments, ...(wanted && { onMoments }) });
-  const output = bytesOf(out.data);
+  const output = bytesOf(await out.read());
   return { bits: { output, ...(told && { mean: bytesOf(told.mean), m2: bytesOf(told.m2) }) }, moments: told };
 }
 
@@ -169,27 +180,28 @@ export interface BackwardCall extends Call {
 
 /** The gradients of a backward call. */
 export async function backward(call: BackwardCall): Promise<Bits> {
-  const { on, layer, layerCase, over, moments, sums } = call;
-  const { channelAxis } = layerCase;
-  using input = tensorOf(call, call.x);
-  using gradOutput = tensorOf(call, call.g);
-  const out = over === undefined ? undefined : over === "x" ? input : gradOutput;
+  const { on, layer, layerCase, dtype, place = inArena, over, moments, sums } = call;
+  const { channelAxis, shape } = layerCase;
+  using input = await place(on, dtype, shape, call.x);
+  using gradOutput = await place(on, dtype, shape, call.g);
+  using fresh = await place(on, dtype, over === undefined ? shape : [0], null);
+  const out = over === undefined ? fresh : over === "x" ? input : gradOutput;
   const options = { input, gradOutput, out, channelAxis, moments, sums };
   const { gradInput, gradWeight, gradBias } = await drive(backwardCall(on, layer, options));
   const bits = {
-    gradInput: bytesOf(gradInput.data),
+    gradInput: bytesOf(await gradInput.read()),
     ...(gradWeight && { gradWeight: bytesOf(gradWeight) }),
     ...(gradBias && { gradBias: bytesOf(gradBias) }),
   };
-  gradInput.dispose();
   return bits;
 }
 
 /** SyncBatchNorm's sums of a part of a batch, as `pool.gradientSums` finds them. */
 export async function sumsOfPart(call: BackwardCall & { readonly moments: SetMoments }): Promise<Bits> {
-  const { on, layer, layerCase, moments } = call;
-  using input = tensorOf(call, call.x);
-  using gradOutput = tensorOf(call, call.g);
+  const { on, layer, layerCase, dtype, place = inArena, moments } = call;
+  const { shape } = layerCase;
+  using input = await place(on, dtype, shape, call.x);
+  using gradOutput = await place(on, dtype, shape, call.g);
   const options = { input, gradOutput, moments, channelAxis: layerCase.channelAxis };
   const { sumDy, sumDyXmu } = await drive(gradientSums(on, layer, options));
   return { sumDy: bytesOf(sumDy), sumDyXmu: bytesOf(sumDyXmu) };

@@ -20,7 +20,12 @@ function reluctant(most: number) {
     const bytesRead = content.copy(into, offset, position, Math.min(content.length, position + Math.min(length, most)));
     return { bytesRead, buffer: into };
   };
-  return { input: new Input("test", "x", content.length, { read } as unknown as FileHandle), asked };
+  return {
+    input: new Input("test", "x", { id: "1:1", size: content.length, modified: "0" }, {
+      read,
+    } as unknown as FileHandle),
+    asked,
+  };
 }
 
 describe.each([1, 7, 1000])("a file that gives %i bytes at once", (most) => {

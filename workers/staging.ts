@@ -179,6 +179,7 @@ export function store(memory: WasmMemory, tile: Tile, { dtype, tensors, window }
 export function isSame(a: Spec | null, b: Spec): boolean {
   if (a?.kind === "shared" && b.kind === "shared") return a.buffer === b.buffer && a.byteOffset === b.byteOffset;
   if (a?.kind === "arena" && b.kind === "arena") return a.address === b.address;
+  if (a?.kind === "file" && b.kind === "file") return a.id === b.id && a.offset === b.offset;
   return a === b;
 }
 

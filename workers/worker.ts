@@ -1,6 +1,7 @@
 import { workerData } from "node:worker_threads";
 import { claimSlices } from "./claim.js";
 import { addDrivers } from "./drivers/drivers.js";
+import { FileFault, type Refusal } from "./drivers/file-fault.js";
 import { instantiate } from "./kernels.js";
 import { runSlice } from "./phase.js";
 import { SCRATCH_BYTES } from "./scratch.js";
@@ -19,7 +20,13 @@ async function addModule(url: string): Promise<typeof runSlice | undefined> {
   return ((await import(url)) as { readonly runSlice?: typeof runSlice }).runSlice;
 }
 
-/** The piscina handler. */
-export default function work(task: PhaseTask): void {
-  claimSlices(task, (slice) => run(kernels, task, slice));
+/** The piscina handler. Returns what a file refused: of what is thrown, only the words would arrive. */
+export default function work(task: PhaseTask): Refusal | undefined {
+  try {
+    claimSlices(task, (slice) => run(kernels, task, slice));
+    return undefined;
+  } catch (error) {
+    if (error instanceof FileFault) return error.refusal;
+    throw error;
+  }
 }

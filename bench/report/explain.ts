@@ -31,5 +31,6 @@ export const SECTIONS: Readonly<Record<Section, readonly [heading: string, asks:
   latency: ["Small calls, and many at once", "What does one call cost, and does one wait for another?"],
   cold: ["The first call of a process", "What do the start of threads and new memory cost?"],
   memory: ["Memory", "What does a process take beside its tensors?"],
+  files: ["From file to file", "What does a file cost, beside copying it?"],
   peers: ["Other libraries", "How long do others take for the same?"],
 };

@@ -10,12 +10,13 @@ import { NO_INPUTS } from "../run/call.js";
 import { isWatched } from "../run/events.js";
 import type { Executor } from "../run/executor.js";
 import { Kept } from "../run/kept.js";
-import { runCall } from "../run/run-call.js";
+import { IN_MEMORY } from "../run/placement.js";
 import { drive, type Steps } from "../run/steps.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";
 import { isFilledWith, type Parameter } from "../tensor/parameter.js";
 import { checkApart, checkTensor, type Tensor } from "../tensor/tensor.js";
 import { checkGiven } from "./given.js";
+import { runJournaled } from "./journaled.js";
 import {
   checkCallOptions,
   checkFunction,
@@ -53,7 +54,7 @@ export function forward<D extends Dtype>(
   const moments = options.moments === undefined ? null : checkGiven(operation, computation, options.moments, x.shape);
 
   const y = out ?? executor.allocate(operation, dtype, x.shape, false);
-  const call = { operation, computation, x, y, moments, options };
+  const call = { operation, layer, computation, x, y, moments, options };
   if (x.size > 0 && forwardAtOnce(executor, call)) {
     const turn = executor.turn(x.size);
     return turn === undefined ? y : turn.then(() => y);
@@ -66,6 +67,7 @@ export function forward<D extends Dtype>(
 /** A forward call, checked. */
 interface ForwardCall {
   readonly operation: string;
+  readonly layer: Layer;
   readonly computation: Computation;
   readonly x: Tensor;
   readonly y: Tensor;
@@ -80,7 +82,7 @@ function forwardAtOnce(executor: Executor, { operation, computation, x, y, momen
   if (computation.affineRows === true) return false;
   // Who listens is told of phases, too.
   if (isWatched()) return false;
-  if (executor.placer(x.size, [], false) !== "calling thread") return false;
+  if (executor.placer(x.size, [], IN_MEMORY) !== "calling thread") return false;
   const { onMoments } = options;
   const { geometry, eps, measure } = computation;
   const affine = isPlain(computation) ? null : computation;
@@ -111,7 +113,7 @@ function forwardAtOnce(executor: Executor, { operation, computation, x, y, momen
 }
 
 function normalize(executor: Executor, call: ForwardCall, computation: Normalization): Steps<Tensor> {
-  const { operation, x, y, moments, options } = call;
+  const { operation, layer, x, y, moments, options } = call;
   const { geometry, eps, measure, weight, bias, running } = computation;
   const statistics: StatisticsSource = running !== null ? "running" : moments !== null ? "moments" : "own";
   // Only the tensor's own moments are found; those that came with the call are told as they came.
@@ -123,7 +125,7 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
   const told = !own || onMoments === undefined ? moments : emptyMoments(geometry, count);
   const kept = computation.update && new Kept();
   const update = kept && computation.update?.(kept);
-  return runCall(executor, {
+  return runJournaled(executor, layer, {
     operation,
     plan: planForward(geometry, planOptions),
     planPart: (part) => planForward(geometry, planOptions, part),
@@ -157,11 +159,11 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
 
 function respond(
   executor: Executor,
-  { operation, x, y, options }: ForwardCall,
+  { operation, layer, x, y, options }: ForwardCall,
   computation: Extract<Computation, { kind: "response" }>,
 ): Steps<Tensor> {
   const plan = planResponse(computation, x.dtype, false);
-  return runCall(executor, {
+  return runJournaled(executor, layer, {
     operation,
     plan,
     planPart: () => plan,

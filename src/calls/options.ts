@@ -6,7 +6,7 @@ import type { SetMoments } from "../merge/moments.js";
 import type { Progress } from "../run/call.js";
 import type { Dtype } from "../tensor/dtype.js";
 import { formatShape, sameShape } from "../tensor/shape.js";
-import { checkTensor, type Tensor } from "../tensor/tensor.js";
+import { checkTensor, isWritable, type Tensor } from "../tensor/tensor.js";
 
 /** What every call takes. */
 export interface CallOptions {
@@ -133,6 +133,14 @@ export function checkOut(operation: string, argument: string, out: unknown, dtyp
   if (!sameShape(tensor.shape, x.shape)) {
     const message = `expected ${argument} of the input's shape ${formatShape(x.shape)} but got ${formatShape(tensor.shape)}`;
     throw new InvalidShapeError(operation, message, tensor.shape);
+  }
+  if (!isWritable(tensor)) {
+    throw new InvalidArgumentError(
+      operation,
+      argument,
+      "a file that was opened as writable, or created",
+      "one to read",
+    );
   }
   return tensor;
 }

@@ -4,6 +4,7 @@ import type { SetMoments } from "../merge/moments.js";
 import type { RunningStatistics } from "../merge/statistics.js";
 import type { GradientSums } from "../merge/sums.js";
 import type { Geometry } from "../plan/geometry.js";
+import type { PartLog } from "../plan/parts.js";
 import type { Phase } from "../plan/phase.js";
 import type { Plan } from "../plan/plan.js";
 import type { Parameter } from "../tensor/parameter.js";
@@ -45,6 +46,8 @@ export interface Call<T> {
   readonly owned: boolean;
   readonly inputs: Inputs;
   readonly found: Found;
+  /** What is known of its parts, where they are noted. */
+  readonly parts?: PartLog | null;
   readonly watchers: Watchers;
   /** The call's result, once all is computed. What it throws fails the call. */
   finish(): T;

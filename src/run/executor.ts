@@ -5,13 +5,14 @@ import { nextTurn } from "../clock.js";
 import type { Arena } from "../memory/arena.js";
 import { StageMemory } from "../memory/stages.js";
 import { CELL_BYTES } from "../plan/cells.js";
+import { PART_CELLS } from "../plan/parts.js";
 import type { Phase } from "../plan/phase.js";
 import type { Slices } from "../plan/slices.js";
 import { STRIPE_BYTES } from "../plan/stripes.js";
 import { DTYPES, type Dtype } from "../tensor/dtype.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
 import { Tensor } from "../tensor/tensor.js";
-import { byCells, type Placer } from "./placement.js";
+import { byCells, IN_MEMORY, type Placer } from "./placement.js";
 import { Queue, type QueueOptions } from "./queue.js";
 import { Threads } from "./threads.js";
 
@@ -36,6 +37,8 @@ export interface ExecutorOptions {
   readonly queue?: QueueOptions;
   /** Bytes of a call's tables at a time. Default: STRIPE_BYTES. */
   readonly stripeBytes?: number;
+  /** Cells of a part of a call with a journal. Default: PART_CELLS. */
+  readonly partCells?: number;
 }
 
 export class Executor {
@@ -46,11 +49,20 @@ export class Executor {
   readonly slicer: ExecutorOptions["slicer"];
   readonly threads: number;
   readonly stripeBytes: number;
+  readonly partCells: number;
   #kernels: Kernels | undefined;
   #cellsSinceTurn = 0;
 
   constructor(threads: number, arena: Arena, options: ExecutorOptions = {}) {
-    const { placer = byCells, slicer, jobs, modules = [], queue, stripeBytes = STRIPE_BYTES } = options;
+    const {
+      placer = byCells,
+      slicer,
+      jobs,
+      modules = [],
+      queue,
+      stripeBytes = STRIPE_BYTES,
+      partCells = PART_CELLS,
+    } = options;
     this.arena = arena;
     this.threads = threads;
     this.jobs = jobs ?? new Queue(threadsOf(threads, arena, modules), queue);
@@ -59,6 +71,7 @@ export class Executor {
     this.placer = placer;
     this.slicer = slicer;
     this.stripeBytes = stripeBytes;
+    this.partCells = partCells;
   }
 
   allocate<D extends Dtype>(operation: string, dtype: D, shape: Shape, zeroed: boolean): Tensor<D> {
@@ -85,7 +98,7 @@ export class Executor {
    * turn of the event loop, in which nothing dropped is freed, no worker's answer is read, and nobody else gets a word in.
    */
   turn(size: number): Promise<void> | undefined {
-    const placement = this.placer(size, [], false);
+    const placement = this.placer(size, [], IN_MEMORY);
     if (placement === "calling thread") this.#cellsSinceTurn += size;
     if (placement !== "shared" && !this.arena.turnIsDue && this.#cellsSinceTurn < TURN_CELLS) return undefined;
     this.#cellsSinceTurn = 0;

@@ -3,8 +3,18 @@ import type { Phase } from "../plan/phase.js";
 /** Who computes a call's phases: the calling thread at once, it and the workers together, or the workers. */
 export type Placement = "calling thread" | "shared" | "workers";
 
-/** Decides where a call on so many cells is computed. `watched`: a signal or progress reports are asked for. */
-export type Placer = (cells: number, phases: readonly Phase[], watched: boolean) => Placement;
+/** What else decides where a call is computed. */
+export interface PlacedCall {
+  /** Whether a signal or progress reports are asked for. */
+  readonly watched: boolean;
+  /** Whether a tensor's driver may wait for a device. */
+  readonly onDevice: boolean;
+}
+
+/** Decides where a call on so many cells is computed. */
+export type Placer = (cells: number, phases: readonly Phase[], call: PlacedCall) => Placement;
+
+export const IN_MEMORY: PlacedCall = { watched: false, onDevice: false };
 
 /**
  * Up to so many cells a call computes on the calling thread. Handing a phase to workers and back takes about as long as one thread
@@ -21,7 +31,8 @@ const SHARED_CELLS = 1_048_576;
 const RESPONSE = 16;
 const LIGHT: ReadonlySet<Phase["kind"]> = new Set(["normalize", "moments", "apply"]);
 
-export const byCells: Placer = (cells, phases, watched) => {
+export const byCells: Placer = (cells, phases, { watched, onDevice }) => {
+  if (onDevice) return "workers";
   const weight = phases[0]?.kind === "response" ? RESPONSE : 1;
   if (cells * weight <= INLINE_CELLS) return "calling thread";
   if (cells > SHARED_CELLS || watched) return "workers";

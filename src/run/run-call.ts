@@ -4,6 +4,7 @@ import { nextTurn } from "../clock.js";
 import { withTimeout } from "./abort.js";
 import type { Call } from "./call.js";
 import type { Executor } from "./executor.js";
+import { publicErrorOf } from "./file-errors.js";
 import { runPlan } from "./run-plan.js";
 import { Scope } from "./scope.js";
 import type { Steps } from "./steps.js";
@@ -26,6 +27,7 @@ function* runScoped<T>(executor: Executor, call: Call<T>): Steps<T> {
   try {
     const specs = { x: scope.open(x), g: g && scope.open(g), y: y && scope.open(y) };
     if (x.size > 0) yield* runPlan(executor, call, specs, scope.workspace);
+    scope.check();
     const result = call.finish();
     if (call.commit !== undefined) for (const _ of call.commit()) yield nextTurn();
     yield executor.turn(x.size);
@@ -33,7 +35,7 @@ function* runScoped<T>(executor: Executor, call: Call<T>): Steps<T> {
     return result;
   } catch (error) {
     if (call.owned) y?.dispose();
-    throw error;
+    throw publicErrorOf(operation, error);
   } finally {
     call.end?.();
     close(scope, failed);

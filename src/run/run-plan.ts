@@ -8,6 +8,7 @@ import { samplesPerBlock } from "../plan/backward.js";
 import { cellsPerSet, setCount } from "../plan/geometry.js";
 import { gridOf, segmentsOf } from "../plan/grid.js";
 import { lanesOf } from "../plan/moments.js";
+import { isInParts, partsOfPhase } from "../plan/parts.js";
 import type { MomentsPhase, ReducePhase } from "../plan/phase.js";
 import { phasesOf, type Step } from "../plan/plan.js";
 import { isMerged, roundsOf, type Stripe, stripesOf } from "../plan/stripes.js";
@@ -32,7 +33,8 @@ export function* runPlan(
   const { plan, operation, x, watchers } = call;
   const stripes = () => stripesOf(plan, (part) => call.planPart(part), executor.stripeBytes);
   const [first] = stripes() as Iterable<Stripe>;
-  const inArena = Object.values(specs).every((spec) => spec === null || driverOf(spec).addressOf !== undefined);
+  const drivers = [specs.x, specs.g, specs.y].flatMap((spec) => (spec === null ? [] : [driverOf(spec)]));
+  const inArena = drivers.every(({ addressOf }) => addressOf !== undefined);
   const isInPlace = specs.y !== null && (isSame(specs.x, specs.y) || isSame(specs.g, specs.y));
   // Sums that one stripe after another adds to can be begun once only.
   const { n } = (first as Stripe).plan.geometry;
@@ -44,6 +46,7 @@ export function* runPlan(
     // Stripes are alike, or smaller.
     phases: phasesOf((first as Stripe).plan),
     backward: specs.g !== null,
+    onDevice: drivers.some(({ onDevice }) => onDevice === true),
     staged: !inArena || !isContiguous((first as Stripe).window),
     logged: (call.inPlaceSafe && isInPlace) || addsOn,
     watchers,
@@ -51,15 +54,17 @@ export function* runPlan(
   try {
     if (watchers.onProgress !== undefined) runner.countSlices(stripes(), executor.stripeBytes);
     const tables = new StripeTables(operation, workspace, call.inputs, executor.stripeBytes);
+    const parts = { count: 0, cells: executor.partCells };
     for (const stripe of stripes()) {
       tables.begin(stripe);
-      yield* runSteps(call, stripe, specs, tables, runner);
+      yield* runSteps(call, stripe, specs, tables, runner, parts);
       const { geometry } = stripe.plan;
       const firstSet = stripe.sample * plan.geometry.g + stripe.group;
       const moments = call.found.moments && tables.find("moments");
       if (moments) call.found.moments?.(moments.subarray(0, 2 * setCount(geometry)), firstSet, cellsPerSet(geometry));
     }
     tables.checkGiven();
+    if (call.parts) yield call.parts.settled();
   } finally {
     runner.end();
   }
@@ -71,6 +76,7 @@ function* runSteps(
   specs: { readonly x: Spec; readonly g: Spec | null; readonly y: Spec | null },
   tables: StripeTables,
   runner: Runner,
+  parts: { count: number; readonly cells: number },
 ): Steps<void> {
   const { steps } = stripe.plan;
   for (let i = 0; i < steps.length; i++) {
@@ -81,6 +87,16 @@ function* runSteps(
       continue;
     }
     const { phase } = step;
+    if (call.parts && isInParts(step)) {
+      const operands = tables.operandsOf(step, stripe, specs);
+      for (const { from, to } of partsOfPhase(phase, parts.cells)) {
+        const part = parts.count++;
+        if (call.parts.has(part)) continue;
+        yield runner.run(phase, operands, from, to);
+        call.parts.finish(part);
+      }
+      continue;
+    }
     if (!isMerged(phase)) {
       yield runner.run(phase, tables.operandsOf(step, stripe, specs));
       continue;

@@ -29,6 +29,7 @@ interface RunnerOptions {
   /** All that will be run, of the largest stripe. */
   readonly phases: readonly Phase[];
   readonly backward: boolean;
+  readonly onDevice: boolean;
   /** Whether tiles are staged. */
   readonly staged: boolean;
   /** Whether tiles are noted one by one, so that a slice that may not be begun again can be gone on with. */
@@ -46,11 +47,11 @@ export class Runner {
   #total = 0;
 
   constructor(executor: Executor, options: RunnerOptions) {
-    const { operation, cells, dtype, phases, backward, staged, logged, watchers } = options;
+    const { operation, cells, dtype, phases, backward, onDevice, staged, logged, watchers } = options;
     const watched = watchers.signal !== undefined || watchers.onProgress !== undefined;
     this.#executor = executor;
     this.#options = options;
-    this.#placement = executor.placer(cells, phases, watched);
+    this.#placement = executor.placer(cells, phases, { watched, onDevice });
     const queued = this.#placement !== "calling thread";
     this.#ticket = queued ? executor.jobs.ticket(operation) : undefined;
     const bytes = phases.map((phase) =>

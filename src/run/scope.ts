@@ -30,6 +30,11 @@ export class Scope {
     return opened;
   }
 
+  /** Throws what a driver throws whose tensor is no longer what it was. */
+  check(): void {
+    for (const spec of this.#opened) driverOf(spec).check?.(spec);
+  }
+
   /** Gives everything back. Throws what a driver throws, after all else is done. */
   close(): void {
     const errors: unknown[] = [];

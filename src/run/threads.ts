@@ -2,6 +2,7 @@
 // other, and its tasks wait for ever; so one whose thread has ended is not used again, and the seat's next task starts another.
 import type { Worker } from "node:worker_threads";
 import { Piscina } from "piscina";
+import { FileFault, type Refusal } from "../../workers/drivers/file-fault.js";
 
 export { MAX_THREADS } from "../../workers/scratch.js";
 
@@ -65,8 +66,8 @@ export class Threads {
       return { kind: "died", error, ready: false };
     }
     try {
-      await thread.piscina.run(task);
-      return TASK_DONE;
+      const refusal: Refusal | undefined = await thread.piscina.run(task);
+      return refusal === undefined ? TASK_DONE : { kind: "threw", error: new FileFault(refusal) };
     } catch (error) {
       if (!thread.ended) return { kind: "threw", error };
       // An error is told before the thread has come to its end.

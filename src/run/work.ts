@@ -11,9 +11,11 @@ import {
   STOP,
   sliceOf,
 } from "../../workers/control.js";
+import { FileFault } from "../../workers/drivers/file-fault.js";
 import { clearInterval, now, setInterval } from "../clock.js";
 import { type CellRange, WorkerFailedError } from "../errors.js";
 import { abortion, onAbort } from "./abort.js";
+import { fileErrorOf } from "./file-errors.js";
 
 /** How often the control block is read for a progress report, in milliseconds. */
 const PROGRESS_INTERVAL = 50;
@@ -162,6 +164,7 @@ export class Work {
   lose(seat: number, cause: unknown, counts: boolean): boolean {
     const slice = sliceOf(this.control, seat);
     const { operation, phase, overwrites, recover } = this.job;
+    if (cause instanceof FileFault) this.fail(fileErrorOf(operation, cause));
     if (slice === undefined) {
       if (counts) this.#emptyHanded++;
       if (this.#emptyHanded > ATTEMPTS * (this.most + 1)) this.fail(new WorkerFailedError(operation, cause));

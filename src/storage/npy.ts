@@ -6,7 +6,8 @@ import { cellsOf, type Shape } from "../tensor/shape.js";
 import { describeLookalike, TELLING_BYTES } from "./lookalike.js";
 import { type NpyDict, parseNpyDict } from "./npy-dict.js";
 
-const MAGIC = Buffer.from("\x93NUMPY", "latin1");
+/** How every .npy file begins. */
+export const NPY_MAGIC = Buffer.from("\x93NUMPY", "latin1");
 /** Magic, version, and the header's length: 2 bytes in version 1, 4 from version 2 on. */
 const PREAMBLE_BYTES = 12;
 /** NumPy pads so that the cells start at a multiple of this. */
@@ -31,7 +32,7 @@ export async function readNpyHeader(path: string, readAt: ReadAt): Promise<NpyHe
     throw error(message);
   };
   const preamble = await readAt(0, PREAMBLE_BYTES);
-  if (!preamble.subarray(0, MAGIC.length).equals(MAGIC)) {
+  if (!preamble.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC)) {
     const looks = describeLookalike(await readAt(0, TELLING_BYTES), "npy");
     return fail(`expected an .npy file but its magic string is missing${looks}`);
   }
@@ -78,16 +79,19 @@ function shorten(text: string): string {
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
-/** The header of a float32 array in C order, as NumPy writes it: version 1.0, or 2.0 where the shape is too long for it. */
-export function formatNpyHeader(shape: Shape): Buffer {
+/**
+ * The header of an array in C order, as NumPy writes it: version 1.0, or 2.0 where the shape is too long for it.
+ * @param descr NumPy's type string.
+ */
+export function formatNpyHeader(shape: Shape, descr = "<f4"): Buffer {
   const tuple = shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`;
-  const dict = `{'descr': '<f4', 'fortran_order': False, 'shape': ${tuple}, }`;
+  const dict = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${tuple}, }`;
   const headerFor = (start: number) =>
     dict.padEnd(Math.ceil((start + dict.length + 1) / ALIGNMENT) * ALIGNMENT - start - 1);
   const short = headerFor(10).length + 1 < 65_536;
   const header = `${headerFor(short ? 10 : 12)}\n`;
   const preamble = Buffer.alloc(short ? 10 : 12);
-  MAGIC.copy(preamble);
+  NPY_MAGIC.copy(preamble);
   preamble.writeUInt8(short ? 1 : 2, 6);
   if (short) preamble.writeUInt16LE(header.length, 8);
   else preamble.writeUInt32LE(header.length, 8);

@@ -3,15 +3,30 @@
 import { randomUUID } from "node:crypto";
 import { rmSync, type Stats } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { WriteFailedError } from "../errors.js";
+import { type Identity, identityOf } from "./input.js";
+import { lock } from "./lock.js";
 import { checkRoom, findTarget } from "./output-target.js";
 import { describeSystemError } from "./system-error.js";
 
 /** One write of the system takes a little less than 2 GiB; smaller ones leave the threads that write free for others. */
 const PIECE_BYTES = 64 << 20;
 
+/** `begin` keeps a journal; `resume` goes on with what an interrupted process left, if it left anything. */
+export type JournalMode = "begin" | "resume";
+
+interface Partial {
+  readonly path: string;
+  readonly file: FileHandle;
+  readonly resumed: boolean;
+}
+
 export class Output {
+  /** Where its journal is, if it has one. */
+  readonly journal: string | undefined;
+  /** Whether it was begun by a process that was interrupted. */
+  readonly resumed: boolean;
   readonly #operation: string;
   /** As the caller named it, for messages. */
   readonly #path: string;
@@ -19,28 +34,87 @@ export class Output {
   readonly #partial: string;
   readonly #file: FileHandle;
 
-  private constructor(operation: string, path: string, target: string, partial: string, file: FileHandle) {
+  private constructor(operation: string, path: string, target: string, partial: Partial, journal?: string) {
     this.#operation = operation;
     this.#path = path;
     this.#target = target;
-    this.#partial = partial;
-    this.#file = file;
+    this.#partial = partial.path;
+    this.#file = partial.file;
+    this.resumed = partial.resumed;
+    this.journal = journal;
   }
 
   /**
    * Makes room for a file of `bytes`. A link stays one: what it points to is replaced, or made. Throws WriteFailedError where no
    * regular file of this size can be written.
    */
-  static async create(operation: string, path: string, bytes: number): Promise<Output> {
+  static async create(operation: string, path: string, bytes: number, journaled?: JournalMode): Promise<Output> {
     try {
       const { target, existing } = await findTarget(path);
       const folder = dirname(target);
       await checkRoom(folder, bytes);
-      const partial = join(folder, `.normpool-${randomUUID()}.partial`);
-      return new Output(operation, path, target, partial, await openPartial(partial, existing));
+      if (journaled === undefined) {
+        const partial = join(folder, `.normpool-${randomUUID()}.partial`);
+        const file = await openPartial(partial, existing, false);
+        return new Output(operation, path, target, { path: partial, file, resumed: false });
+      }
+      // Names that the next process finds.
+      const [partial, journal, locked] = ["partial", "journal", "lock"].map((what) =>
+        join(folder, `.${basename(target)}.normpool-${what}`),
+      ) as [string, string, string];
+      await lock(locked);
+      try {
+        const there = journaled === "resume" ? await open(partial, "r+").catch(() => undefined) : undefined;
+        if (there === undefined) for (const left of [partial, journal]) await rm(left, { force: true });
+        else keepFromStaying(partial, true);
+        const file = there ?? (await openPartial(partial, existing, true));
+        return new Output(operation, path, target, { path: partial, file, resumed: there !== undefined }, journal);
+      } catch (error) {
+        await rm(locked, { force: true });
+        throw error;
+      }
     } catch (cause) {
       throw new WriteFailedError(operation, path, describeSystemError(cause), { cause });
     }
+  }
+
+  /** The file while it is written. */
+  get partial(): string {
+    return this.#partial;
+  }
+
+  /** The name that it will have: absolute, and no link's. */
+  get target(): string {
+    return this.#target;
+  }
+
+  /** The name, as the caller gave it. */
+  get path(): string {
+    return this.#path;
+  }
+
+  /** Open for reading too. */
+  get descriptor(): number {
+    return this.#file.fd;
+  }
+
+  async identity(): Promise<Identity> {
+    return identityOf(await this.#file.stat({ bigint: true }));
+  }
+
+  /** Makes it `bytes` long: what was not written is 0. */
+  async extend(bytes: number): Promise<void> {
+    await this.#orFail(() => this.#file.truncate(bytes));
+  }
+
+  /** What was written so far is on the disk. */
+  async sync(): Promise<void> {
+    await this.#orFail(() => this.#file.datasync());
+  }
+
+  /** Puts the bytes of `cells` at the start. */
+  async writeFirst(cells: Buffer): Promise<void> {
+    await this.#orFail(() => this.#file.write(cells, 0, cells.length, 0));
   }
 
   /** Appends the bytes of `cells`. */
@@ -55,26 +129,47 @@ export class Output {
   }
 
   /** The file is complete: it gets its name, and lasts also where the machine loses power. */
-  async finish(): Promise<void> {
-    await this.#orFail(async () => {
+  async finish(): Promise<Identity> {
+    const identity = await this.#orFail(async () => {
       await this.#file.sync();
+      const identity = await this.identity();
       await this.#file.close();
       await rename(this.#partial, this.#target);
+      return identity;
     });
+    await this.#removeNotes();
     forget(this.#partial);
     await syncFolder(dirname(this.#target));
+    return identity;
   }
 
   /** Leaves nothing behind. */
   async abandon(): Promise<void> {
     await this.#file.close().catch(() => {});
     await rm(this.#partial, { force: true }).catch(() => {});
+    await this.#removeNotes();
     forget(this.#partial);
   }
 
-  async #orFail(step: () => Promise<void>): Promise<void> {
+  /** Leaves it as it is, for a process that goes on with it. */
+  async leave(): Promise<void> {
+    await this.#file.close().catch(() => {});
+    await rm(this.#lock, { force: true }).catch(() => {});
+    forget(this.#partial);
+  }
+
+  async #removeNotes(): Promise<void> {
+    if (this.journal === undefined) return;
+    for (const left of [this.journal, this.#lock]) await rm(left, { force: true }).catch(() => {});
+  }
+
+  get #lock(): string {
+    return join(dirname(this.#target), `.${basename(this.#target)}.normpool-lock`);
+  }
+
+  async #orFail<T>(step: () => Promise<T>): Promise<T> {
     try {
-      await step();
+      return await step();
     } catch (cause) {
       throw new WriteFailedError(this.#operation, this.#path, describeSystemError(cause), { cause });
     }
@@ -100,12 +195,12 @@ export async function writeOutput<T>(
 }
 
 /** Makes the file with the mode, and where that is possible the owner, of the one that it replaces. */
-async function openPartial(partial: string, existing: Stats | undefined): Promise<FileHandle> {
-  keepFromStaying(partial);
+async function openPartial(partial: string, existing: Stats | undefined, resumable: boolean): Promise<FileHandle> {
+  keepFromStaying(partial, resumable);
   let file: FileHandle | undefined;
   try {
     // At no time more open to others than what it replaces.
-    file = await open(partial, "wx", existing === undefined ? 0o666 : existing.mode & 0o700);
+    file = await open(partial, "wx+", existing === undefined ? 0o666 : (existing.mode & 0o700) | 0o600);
     if (existing === undefined) return file;
     const { uid, gid } = await file.stat();
     // Only root may give files away. Before the mode: it takes setuid bits off.
@@ -127,16 +222,22 @@ async function syncFolder(folder: string): Promise<void> {
   await handle?.close().catch(() => {});
 }
 
-/** Files that a process that ends in the middle must not leave behind. */
-const partials = new Set<string>();
+/** Files that a process that ends in the middle must not leave behind; true of those that a later one can go on with. */
+const partials = new Map<string, boolean>();
+/** Exit codes above are of a signal that somebody sent: what they end is given up. */
+const SIGNALLED = 128;
 
-function removePartials(): void {
-  for (const partial of partials) rmSync(partial, { force: true });
+function removePartials(code: number): void {
+  for (const [partial, resumable] of partials) {
+    if (resumable && code !== 0 && code <= SIGNALLED) continue;
+    rmSync(partial, { force: true });
+    if (resumable) for (const what of ["journal", "lock"]) rmSync(partial.replace(/partial$/, what), { force: true });
+  }
 }
 
-function keepFromStaying(partial: string): void {
+function keepFromStaying(partial: string, resumable: boolean): void {
   if (partials.size === 0) process.on("exit", removePartials);
-  partials.add(partial);
+  partials.set(partial, resumable);
 }
 
 function forget(partial: string): void {

@@ -1,5 +1,6 @@
 // The dtypes of safetensors: how large their cells are, and how those that a state dict has are read.
 import type { StateTensor } from "../layers/state.js";
+import type { Dtype } from "../tensor/dtype.js";
 
 type Data = StateTensor["data"];
 
@@ -17,6 +18,15 @@ export const CODECS: Readonly<Record<string, Codec>> = {
   I64: { make: (cells) => new BigInt64Array(cells) },
   F16: { make: (cells) => new Float32Array(cells), widen: widenFloat16 },
   BF16: { make: (cells) => new Float32Array(cells), widen: widenBfloat16 },
+};
+
+/** What tensors can be, by the names that the format has for it. */
+export const SAFETENSORS_DTYPES: Readonly<Record<string, Dtype>> = {
+  F32: "float32",
+  F64: "float64",
+  F16: "float16",
+  BF16: "bfloat16",
+  U8: "uint8",
 };
 
 /** Bits of a cell, of every dtype that the format has. */

@@ -65,14 +65,14 @@ export async function readSafetensorsMetadata(path: string): Promise<Readonly<Re
   return withInput(operation, path, async (input) => Object.fromEntries((await readHeader(operation, input)).metadata));
 }
 
-interface Header {
+export interface SafetensorsFile {
   readonly tensors: ReadonlyMap<string, TensorEntry>;
   readonly metadata: ReadonlyMap<string, string>;
   /** Bytes from the start of the file to the first cell. */
   readonly dataOffset: number;
 }
 
-async function readHeader(operation: string, input: Input): Promise<Header> {
+export async function readHeader(operation: string, input: Input): Promise<SafetensorsFile> {
   const first = await input.readAt(0, TELLING_BYTES);
   const looks = first[LENGTH_BYTES] === "{".charCodeAt(0) ? "" : describeLookalike(first, "safetensors");
   const error = (message: string) => new FileFormatError(operation, input.path, message + looks);

@@ -13,10 +13,32 @@ export interface SharedSpec {
   readonly byteOffset: number;
 }
 
+/** A stretch of a regular file. */
+export interface FileSpec {
+  readonly kind: "file";
+  /** Absolute: workers, and other processes, open it too. */
+  readonly path: string;
+  /** The byte at which the first cell lies. */
+  readonly offset: number;
+  /** Which file it was when its header was read, whatever has its name now: device and inode. */
+  readonly id: string;
+  /** Bytes that it has, at least. */
+  readonly size: number;
+  /** When it was last written to, in nanoseconds; null where calls may write to it. */
+  readonly modified: string | null;
+  /** Bytes of an element where its bytes lie in the other order: of big-endian cells. Otherwise 1. */
+  readonly swapped: 1 | 2 | 4 | 8;
+  /** Of a file that is open: all threads of a process share its descriptors. */
+  readonly descriptor?: number;
+  /** Whether it was opened for one call. */
+  readonly forCall?: true;
+}
+
 /** All kinds that there are. A new one is added here and to the map of drivers. */
 export interface Specs {
   readonly arena: ArenaSpec;
   readonly shared: SharedSpec;
+  readonly file: FileSpec;
 }
 
 export type Spec = Specs[keyof Specs];

@@ -2,7 +2,7 @@ import { UnsupportedDtypeError } from "../errors.js";
 import type { Dtype } from "../plan/cells.js";
 import { kindOf } from "./typed-arrays.js";
 
-export type { Dtype } from "../plan/cells.js";
+export { CELL_BYTES, type Dtype } from "../plan/cells.js";
 
 /**
  * A float16 tensor's array: a Float16Array where Node has it (24 and later), else the 16 bits of each number in a Uint16Array.

@@ -1,7 +1,8 @@
-import { describe, InvalidArgumentError } from "../errors.js";
+import { type CellRange, describe, InvalidArgumentError } from "../errors.js";
 import { CELL_BYTES } from "../plan/cells.js";
-import type { Spec } from "../storage/spec.js";
-import type { Dtype, TypedArrays } from "./dtype.js";
+import type { PartLog } from "../plan/parts.js";
+import type { FileSpec, Spec } from "../storage/spec.js";
+import { DTYPES, type Dtype, type TypedArrays } from "./dtype.js";
 import { cellsOf, type Shape } from "./shape.js";
 import { bufferOf, byteOffsetOf } from "./typed-arrays.js";
 
@@ -10,8 +11,14 @@ export interface Holding {
   readonly spec: Spec;
   /** The memory that the address of an arena's spec is in; null of others. */
   readonly arena: object | null;
-  /** The cells, where there is memory to view. */
-  readonly data: TypedArrays[Dtype];
+  /** The cells, where there is memory to view; null of those in a file. */
+  readonly data: TypedArrays[Dtype] | null;
+  /** Reads bytes of cells that are in a file. */
+  read?(at: number, bytes: number): Promise<SharedArrayBuffer>;
+  /** Makes a file that was written the one of its name. */
+  commit?(): Promise<void>;
+  /** Begins the journal of a call that writes to it, if it has one. `work`: what the call is, by name. */
+  readonly beginParts?: ((operation: string, work: Readonly<Record<string, string>>) => Promise<PartLog>) | undefined;
   /** Gives back what is the pool's. Not called twice. */
   release(): void;
 }
@@ -55,7 +62,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   constructor(holding: Holding, dtype: D, shape: Shape) {
     this.dtype = dtype;
     this.shape = shape;
-    this.#data = holding.data as TypedArrays[D];
+    this.#data = (holding.data ?? undefined) as TypedArrays[D] | undefined;
     this.#life = { holding, pins: 0, disposed: false };
     // Calls work on as many bytes as these fields say.
     Object.freeze(this);
@@ -69,13 +76,42 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   /**
    * The cells, as a typed array over a SharedArrayBuffer, the pool's or, of `pool.wrap`, the very array that it was given: writes are
    * seen by the next call, results appear in place.
-   * @throws InvalidArgumentError if the tensor is disposed.
+   * @throws InvalidArgumentError if the tensor is disposed, or its cells are in a file.
    */
   get data(): TypedArrays[D] {
     if (!(#data in this)) throw notATensor("tensor.data", this);
-    if (this.#data === undefined)
-      throw new InvalidArgumentError("tensor.data", "tensor", "a live tensor", "a disposed one");
+    if (this.#data === undefined) throw this.#withoutData("tensor.data");
     return this.#data;
+  }
+
+  #withoutData(operation: string): InvalidArgumentError {
+    if (this.#life.disposed) return new InvalidArgumentError(operation, "tensor", "a live tensor", "a disposed one");
+    const expected = "a tensor in memory (tensor.read() has the cells of any)";
+    return new InvalidArgumentError(operation, "tensor", expected, "one in a file");
+  }
+
+  /**
+   * A copy of cells, wherever they are: those from `from` on, and before `to`, in row-major order. Default: all.
+   * @throws (as rejection) InvalidArgumentError, ReadFailedError
+   */
+  async read(range: Partial<CellRange> = {}): Promise<TypedArrays[D]> {
+    const operation = "tensor.read";
+    const life = lifeOf(this);
+    if (life === undefined) throw notATensor(operation, this);
+    checkAlive(operation, "tensor", life);
+    const { from, to } = checkRange(operation, range, this.size);
+    const bytes = CELL_BYTES[this.dtype];
+    const holding = life.holding as Holding;
+    life.pins++;
+    try {
+      const buffer =
+        holding.data === null
+          ? await holding.read?.(from * bytes, (to - from) * bytes)
+          : copyOf(holding.data, from * bytes, (to - from) * bytes);
+      return DTYPES[this.dtype].view(buffer as SharedArrayBuffer, 0, to - from);
+    } finally {
+      unpinLife(life);
+    }
   }
 
   /**
@@ -84,8 +120,9 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
    * @throws InvalidArgumentError if the tensor is disposed.
    */
   toBytes(): Uint8Array<ArrayBuffer> {
-    if (lifeOf(this) === undefined) throw notATensor("tensor.toBytes", this);
-    const { data } = this;
+    if (!(#data in this)) throw notATensor("tensor.toBytes", this);
+    const data = this.#data;
+    if (data === undefined) throw this.#withoutData("tensor.toBytes");
     const bytes = this.size * CELL_BYTES[this.dtype];
     return new Uint8Array(new Uint8Array(bufferOf(data), byteOffsetOf(data), bytes));
   }
@@ -129,9 +166,9 @@ function checkAlive(operation: string, argument: string, { disposed }: Life): vo
 export function checkApart(operation: string, argument: string, out: Tensor, tensor: Tensor): void {
   // Regions of arenas are one tensor's each.
   if (heldBy(out).arena !== null && heldBy(tensor).arena !== null) return;
-  const a = stretchOf(out);
-  const b = stretchOf(tensor);
-  if (a.buffer !== b.buffer || a.end <= b.start || b.end <= a.start) return;
+  const a = placeOf(out);
+  const b = placeOf(tensor);
+  if (a.of !== b.of || a.end <= b.start || b.end <= a.start) return;
   if (a.start === b.start && a.end === b.end) return;
   throw new InvalidArgumentError(operation, argument, "exactly an input's memory, or none of it", "an overlap");
 }
@@ -144,8 +181,25 @@ export function specFor(operation: string, tensor: Tensor, arena: object): Spec 
   checkAlive(operation, "tensor", lifeOf(tensor) as Life);
   const { spec, arena: own } = heldBy(tensor);
   if (own === null || own === arena) return spec;
-  const { buffer, start } = stretchOf(tensor);
-  return { kind: "shared", buffer, byteOffset: start };
+  const { of, start } = placeOf(tensor);
+  return { kind: "shared", buffer: of as SharedArrayBuffer, byteOffset: start };
+}
+
+/** What begins the journal of a call that writes to it; undefined where none is kept. */
+export function journalOf(tensor: Tensor): Holding["beginParts"] {
+  return heldBy(tensor).beginParts;
+}
+
+/** The file that its cells are in. */
+export function fileOf(tensor: Tensor): FileSpec | undefined {
+  const { spec } = heldBy(tensor);
+  return spec.kind === "file" ? spec : undefined;
+}
+
+/** Whether calls may write to it. */
+export function isWritable(tensor: Tensor): boolean {
+  const { spec } = heldBy(tensor);
+  return spec.kind !== "file" || spec.modified === null;
 }
 
 /** Keeps the cells for a call, whatever the caller does with the tensor meanwhile. */
@@ -154,16 +208,49 @@ export function pin(tensor: Tensor): void {
 }
 
 export function unpin(tensor: Tensor): void {
-  const life = lifeOf(tensor) as Life;
+  unpinLife(lifeOf(tensor) as Life);
+}
+
+function unpinLife(life: Life): void {
   life.pins--;
   if (life.pins === 0 && life.disposed) release(life);
 }
 
-/** The bytes of a buffer that cells are. */
-function stretchOf(tensor: Tensor) {
-  const { data } = heldBy(tensor);
-  const start = byteOffsetOf(data);
-  return { buffer: bufferOf(data) as SharedArrayBuffer, start, end: start + tensor.size * CELL_BYTES[tensor.dtype] };
+/** The bytes that cells are, of a buffer or of the file with an id. */
+function placeOf(tensor: Tensor): { readonly of: object | string; readonly start: number; readonly end: number } {
+  const { data, spec } = heldBy(tensor);
+  const bytes = tensor.size * CELL_BYTES[tensor.dtype];
+  if (spec.kind === "file") return { of: spec.id, start: spec.offset, end: spec.offset + bytes };
+  const start = byteOffsetOf(data as ArrayBufferView);
+  return { of: bufferOf(data as ArrayBufferView), start, end: start + bytes };
+}
+
+/** What `commit` does of a tensor that is written to a file. Throws InvalidArgumentError of another. */
+export function commitOf(operation: string, tensor: Tensor): () => Promise<void> {
+  const life = lifeOf(tensor);
+  if (life === undefined) throw notATensor(operation, tensor);
+  checkAlive(operation, "tensor", life);
+  const holding = life.holding as Holding;
+  if (life.pins > 0) throw new InvalidArgumentError(operation, "tensor", "one that no call works on", "one in use");
+  return () => holding.commit?.() ?? Promise.resolve();
+}
+
+function copyOf(data: ArrayBufferView, at: number, bytes: number): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(bytes);
+  new Uint8Array(buffer).set(new Uint8Array(bufferOf(data), byteOffsetOf(data) + at, bytes));
+  return buffer;
+}
+
+function checkRange(operation: string, range: Partial<CellRange>, size: number): CellRange {
+  if (typeof range !== "object" || range === null) {
+    throw new InvalidArgumentError(operation, "range", "an object", describe(range));
+  }
+  const { from = 0, to = size } = range;
+  const isCell = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= size;
+  if (!isCell(from)) throw new InvalidArgumentError(operation, "from", `a cell of ${size}`, describe(from));
+  if (!isCell(to) || to < from)
+    throw new InvalidArgumentError(operation, "to", `a cell from ${from} to ${size}`, describe(to));
+  return { from, to };
 }
 
 function heldBy(tensor: Tensor): Holding {

@@ -16,6 +16,10 @@ export interface Driver<S extends Spec = Spec> {
    * call's rejection.
    */
   open?(spec: S): S;
+  /** Whether loading may wait for a device: then it is never done on the calling thread where there are others. */
+  readonly onDevice?: true;
+  /** Throws if the cells are no longer those that were opened. On the calling thread, when all is computed and before anything is told. */
+  check?(opened: S): void;
   /** Ends what `open` began, when no worker touches the cells any more; also of a call that failed. */
   close?(opened: S): void;
   /** The address of byte `at` of a tensor that kernels work on where it lies. Without it, cells are staged. */

@@ -1,10 +1,11 @@
 import type { Spec, Specs } from "../../src/storage/spec.js";
 import { arena } from "./arena.js";
 import type { Driver } from "./driver.js";
+import { file } from "./file.js";
 import { shared } from "./shared.js";
 
 /** The driver of each kind of spec. */
-const DRIVERS: { readonly [K in keyof Specs]: Driver<Specs[K]> } = { arena, shared };
+const DRIVERS: { readonly [K in keyof Specs]: Driver<Specs[K]> } = { arena, shared, file };
 
 const all = new Map<string, Driver>(Object.entries(DRIVERS) as [string, Driver][]);
 

@@ -1,0 +1,73 @@
+// A forward call whose finished parts are noted in the journal of its output.
+import { readFileSync } from "node:fs";
+import { InvalidArgumentError, ReadFailedError } from "../errors.js";
+import type { Layer } from "../layers/layer.js";
+import type { PartLog } from "../plan/parts.js";
+import type { Call, Inputs } from "../run/call.js";
+import type { Executor } from "../run/executor.js";
+import { runCall } from "../run/run-call.js";
+import type { Steps } from "../run/steps.js";
+import { hashOf } from "../storage/journal.js";
+import { sampleOf } from "../storage/samples.js";
+import type { FileSpec } from "../storage/spec.js";
+import type { Parameter } from "../tensor/parameter.js";
+import { fileOf, journalOf, type Tensor } from "../tensor/tensor.js";
+
+/** Runs a call; where its output keeps a journal, what an earlier process did of it is not done again. */
+export function* runJournaled<T>(executor: Executor, layer: Layer, call: Call<T> & { readonly y: Tensor }): Steps<T> {
+  const { operation, x, y } = call;
+  const begin = journalOf(y);
+  if (begin === undefined) return yield* runCall(executor, call);
+  const file = fileOf(x);
+  if (file === undefined) {
+    throw new InvalidArgumentError(operation, "x", "a tensor in a file, for an out with a journal", "one in memory");
+  }
+  let parts: PartLog | undefined;
+  yield (async () => {
+    const samples = await sampleOf(operation, file);
+    const log = await begin(operation, workOf(layer, call, file, samples));
+    const settled = async () => {
+      await log.settled();
+      if ((await sampleOf(operation, file)) === samples) return;
+      throw new ReadFailedError(operation, file.path, "it was changed while it was read");
+    };
+    parts = { ...log, settled };
+  })();
+  return yield* runCall(executor, { ...call, parts: parts as unknown as PartLog });
+}
+
+/** All that decides the output's bits, by names for messages. */
+function workOf<T>(
+  layer: Layer,
+  { plan, x, inputs }: Call<T>,
+  file: FileSpec,
+  samples: string,
+): Readonly<Record<string, string>> {
+  return {
+    version: versionOf(),
+    layer: String(layer),
+    dtype: x.dtype,
+    shape: JSON.stringify(x.shape),
+    "input file": `${file.path} from byte ${file.offset} on`,
+    input: hashOf([file.id, String(file.size), String(file.modified), samples]),
+    weights: hashOf(numbersOf(inputs)),
+    plan: hashOf([JSON.stringify(plan)]),
+  };
+}
+
+function numbersOf({ weight, bias, running, moments }: Inputs): (string | Parameter)[] {
+  const named = {
+    weight,
+    bias,
+    mean: running?.mean,
+    variance: running?.variance,
+    means: moments?.mean,
+    m2: moments?.m2,
+  };
+  return Object.entries(named).flatMap(([name, numbers]) => (numbers ? [name, numbers] : []));
+}
+
+/** normpool's: another may have other bits. */
+function versionOf(): string {
+  return JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")).version;
+}

@@ -1,0 +1,226 @@
+// Tensors whose cells are in files.
+import { realpath } from "node:fs/promises";
+import { InvalidArgumentError, ReadFailedError, WriteFailedError } from "../errors.js";
+import type { PartLog } from "../plan/parts.js";
+import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
+import { OutputTensor } from "../tensor/output-tensor.js";
+import { cellsOf, type Shape } from "../tensor/shape.js";
+import { type Holding, Tensor } from "../tensor/tensor.js";
+import { withInput } from "./input.js";
+import { isHash, Journal, type JournalHeader, readJournal } from "./journal.js";
+import { type FileFormat, type LocateOptions, locate } from "./locate.js";
+import { formatNpyHeader } from "./npy.js";
+import { descrOf } from "./npy-cells.js";
+import { type JournalMode, Output } from "./output.js";
+import { SAFETENSORS_DTYPES } from "./safetensors-dtypes.js";
+import { formatSafetensorsHeader, LENGTH_BYTES } from "./safetensors-header.js";
+import type { FileSpec } from "./spec.js";
+
+export interface OpenOptions extends LocateOptions {
+  /** Whether calls may write to it, in place: an interrupted call leaves some cells written. Default false. */
+  readonly writable?: boolean | undefined;
+}
+
+/** Cells in a file that is there. */
+class FileHolding implements Holding {
+  readonly arena = null;
+  readonly data = null;
+  spec: FileSpec;
+
+  constructor(spec: FileSpec) {
+    this.spec = spec;
+  }
+
+  async read(at: number, bytes: number): Promise<SharedArrayBuffer> {
+    const { path, offset, id, modified, swapped } = this.spec;
+    return withInput("tensor.read", path, async (input) => {
+      if (input.identity.id !== id || (modified !== null && input.identity.modified !== modified)) {
+        throw new ReadFailedError("tensor.read", path, "it was changed since it was opened first");
+      }
+      const cells = Buffer.from(new SharedArrayBuffer(bytes));
+      await input.fill(cells, offset + at);
+      swap(cells, swapped);
+      return cells.buffer;
+    });
+  }
+
+  release(): void {}
+}
+
+/** Cells in a file that has no name yet. */
+class OutputHolding extends FileHolding {
+  readonly #output: Output;
+  readonly #header: Buffer;
+  #journal: Journal | undefined;
+  #left = false;
+  #committed: Promise<void> | undefined;
+
+  constructor(spec: FileSpec, output: Output, header: Buffer) {
+    super(spec);
+    this.#output = output;
+    this.#header = header;
+  }
+
+  /** Of an output with a journal. */
+  get beginParts(): ((operation: string, work: JournalHeader) => Promise<PartLog>) | undefined {
+    const { journal } = this.#output;
+    return journal === undefined ? undefined : (operation, work) => this.#begin(operation, work, journal);
+  }
+
+  async #begin(operation: string, header: JournalHeader, path: string): Promise<PartLog> {
+    const output = this.#output;
+    if (this.#journal !== undefined) {
+      throw new InvalidArgumentError(
+        operation,
+        "out",
+        "a file that no call has written to (its journal is of one)",
+        "another",
+      );
+    }
+    const found = output.resumed ? await readJournal(path) : undefined;
+    const parts = found?.parts ?? new Set<number>();
+    for (const [what, value] of Object.entries(header)) {
+      if (found === undefined || found.header[what] === value) continue;
+      this.#left = true;
+      const values = isHash(value) ? "" : ` (${found.header[what]}) than this one (${value})`;
+      const why = `the work that was interrupted had another ${what}${values}; without resume it begins again`;
+      throw new WriteFailedError(operation, output.path, why);
+    }
+    if (output.resumed) {
+      await output.writeFirst(this.#header);
+      await output.extend(this.spec.size);
+    }
+    const journal = await Journal.begin(path, { header, parts });
+    this.#journal = journal;
+    return {
+      has: (part) => parts.has(part),
+      finish: (part) => journal.note(part, () => output.sync()),
+      settled: () => journal.settled(),
+    };
+  }
+
+  commit(): Promise<void> {
+    this.#committed ??= this.#finish();
+    return this.#committed;
+  }
+
+  override release(): void {
+    dropped.unregister(this.#output);
+    if (this.#committed === undefined) void this.#end();
+  }
+
+  async #end(): Promise<void> {
+    await this.#journal?.close();
+    await (this.#left ? this.#output.leave() : this.#output.abandon());
+  }
+
+  async #finish(): Promise<void> {
+    const output = this.#output;
+    dropped.unregister(output);
+    try {
+      await this.#journal?.close();
+      const { modified } = await output.finish();
+      const { descriptor: _, ...place } = this.spec;
+      this.spec = { ...place, path: output.target, modified };
+    } catch (error) {
+      await output.abandon();
+      throw error;
+    }
+  }
+}
+
+/** Outputs whose tensors were dropped, neither committed nor disposed of. */
+const dropped = new FinalizationRegistry<Output>((output) => void output.abandon());
+
+export interface OpenOptions extends LocateOptions {
+  /** Whether calls may write to it, in place: of an interrupted call some cells are written, and others not. Default false. */
+  readonly writable?: boolean | undefined;
+}
+
+/** A tensor of the file at `path`. Its cells stay there. */
+export async function openTensor(operation: string, path: string, options: OpenOptions): Promise<Tensor> {
+  const { writable = false } = options;
+  return withInput(operation, path, async (input) => {
+    const { dtype, shape, offset, swapped } = await locate(operation, input, options);
+    if (writable && swapped !== 1) {
+      throw new InvalidArgumentError(operation, "writable", "a file of little-endian cells", "big-endian ones");
+    }
+    const { id, size, modified } = input.identity;
+    const place = { kind: "file", path: await realpath(path), offset, id, size, swapped } as const;
+    return new Tensor(new FileHolding({ ...place, modified: writable ? null : modified }), dtype, shape);
+  });
+}
+
+export interface CreateOptions {
+  /** Default: what the file's name ends with says, `.npy` or `.safetensors`; others are raw cells. */
+  readonly format?: FileFormat | undefined;
+  /** The tensor's name in a safetensors file. Default "tensor". */
+  readonly key?: string | undefined;
+  /** Strings beside the tensor in a safetensors file. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /**
+   * "begin": the forward call that writes to it notes its finished parts in a journal beside the file, so that when the process crashes or is killed,
+   * another can go on: with "resume", the same call does what is left. For calls on a tensor in a file. Default: none is kept.
+   */
+  readonly journal?: JournalMode | undefined;
+}
+
+/** A tensor of zeros in a file that has the name `path` when it is committed. */
+export async function createTensor<D extends Dtype>(
+  operation: string,
+  path: string,
+  dtype: D,
+  shape: Shape,
+  options: CreateOptions,
+): Promise<OutputTensor<D>> {
+  const header = headerOf(path, dtype, shape, options);
+  const bytes = header.length + cellsOf(shape) * CELL_BYTES[dtype];
+  const output = await Output.create(operation, path, bytes, options.journal);
+  try {
+    // Of one that goes on, not before it is known to be the same work.
+    if (!output.resumed) {
+      await output.write(header);
+      await output.extend(bytes);
+    }
+    const { id } = await output.identity();
+    const place = { path: output.partial, descriptor: output.descriptor, offset: header.length, id, size: bytes };
+    const holding = new OutputHolding({ kind: "file", ...place, modified: null, swapped: 1 }, output, header);
+    const tensor = new OutputTensor<D>(holding, dtype, shape);
+    dropped.register(tensor, output, output);
+    return tensor;
+  } catch (error) {
+    await output.abandon();
+    throw error;
+  }
+}
+
+/** What comes before the cells. */
+function headerOf(path: string, dtype: Dtype, shape: Shape, options: CreateOptions): Buffer {
+  const { format = formatOf(path), key = "tensor", metadata = {} } = options;
+  switch (format) {
+    case "npy":
+      return formatNpyHeader(shape, descrOf(dtype));
+    case "raw":
+      return Buffer.alloc(0);
+    case "safetensors": {
+      const [name] = Object.entries(SAFETENSORS_DTYPES).find(([, own]) => own === dtype) as [string, Dtype];
+      const entry = { dtype: name, shape, begin: 0, end: cellsOf(shape) * CELL_BYTES[dtype] };
+      const header = formatSafetensorsHeader([[key, entry]], Object.entries(metadata));
+      const length = Buffer.alloc(LENGTH_BYTES);
+      length.writeBigUInt64LE(BigInt(header.length));
+      return Buffer.concat([length, header]);
+    }
+  }
+}
+
+function formatOf(path: string): FileFormat {
+  if (path.endsWith(".npy")) return "npy";
+  return path.endsWith(".safetensors") ? "safetensors" : "raw";
+}
+
+/** Turns the order of the bytes of each element. */
+function swap(cells: Buffer, size: FileSpec["swapped"]): void {
+  if (size === 2) cells.swap16();
+  else if (size === 4) cells.swap32();
+  else if (size === 8) cells.swap64();
+}

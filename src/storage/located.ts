@@ -1,0 +1,11 @@
+import type { Dtype } from "../tensor/dtype.js";
+import type { Shape } from "../tensor/shape.js";
+
+/** Cells that lie in row-major order from byte `offset` on. */
+export interface Located {
+  readonly dtype: Dtype;
+  readonly shape: Shape;
+  readonly offset: number;
+  /** Bytes of an element where they lie in the other order: of big-endian cells. Otherwise 1. */
+  readonly swapped: 1 | 2 | 4 | 8;
+}

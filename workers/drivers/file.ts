@@ -1,0 +1,126 @@
+// Tensors in files. Each thread reads and writes its own tiles, straight into and out of shared memory; the calling thread moves no cells.
+import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import type { FileSpec } from "../../src/storage/spec.js";
+import type { WasmMemory } from "../webassembly.js";
+import { arenaBuffer, copy } from "./copy.js";
+import type { Driver, Runs } from "./driver.js";
+import { FileFault, systemFault } from "./file-fault.js";
+
+/**
+ * A system call costs about as much as copying this many bytes. Runs that lie closer together are read with what is between them.
+ * They are not written so: between them other threads' cells may lie.
+ */
+const CALL_BYTES = 8192;
+/** What is read at once of such runs, unless one is longer. */
+const SPAN_BYTES = 262_144;
+
+export const file: Driver<FileSpec> = {
+  onDevice: true,
+
+  // A file that was put in the place of another has another inode: it is no longer what its header said.
+  open(spec) {
+    if (spec.descriptor !== undefined) return spec;
+    const { path, modified } = spec;
+    try {
+      const opened = { ...spec, descriptor: openSync(path, modified === null ? "r+" : "r"), forCall: true } as const;
+      try {
+        checkUnchanged(opened);
+        return opened;
+      } catch (error) {
+        closeSync(opened.descriptor);
+        throw error;
+      }
+    } catch (error) {
+      throw error instanceof FileFault ? error : systemFault(path, modified === null ? "write" : "read", error);
+    }
+  },
+
+  check: checkUnchanged,
+
+  close({ descriptor, forCall }) {
+    if (forCall) closeSync(descriptor as number);
+  },
+
+  // Copies of the system's own: it does not matter where they go.
+  lineOffsetOf: () => 0,
+
+  load(spec, runs, memory, to) {
+    const { at, rows, bytes, stride } = runs;
+    const buffer = arenaBuffer(memory, to + rows * bytes);
+    if (rows === 1 || stride === bytes) read(spec, new Uint8Array(buffer, to, rows * bytes), at);
+    else if (stride - bytes < CALL_BYTES) loadSpans(spec, runs, memory, to);
+    else {
+      for (let row = 0; row < rows; row++) {
+        read(spec, new Uint8Array(buffer, to + row * bytes, bytes), at + row * stride);
+      }
+    }
+    if (spec.swapped !== 1) swap(Buffer.from(buffer, to, rows * bytes), spec.swapped);
+  },
+
+  store(spec, { at, rows, bytes, stride }, memory, from) {
+    const buffer = arenaBuffer(memory, from + rows * bytes);
+    if (rows === 1 || stride === bytes) write(spec, new Uint8Array(buffer, from, rows * bytes), at);
+    else {
+      for (let row = 0; row < rows; row++) {
+        write(spec, new Uint8Array(buffer, from + row * bytes, bytes), at + row * stride);
+      }
+    }
+  },
+};
+
+function checkUnchanged({ path, descriptor, id, size, modified }: FileSpec): void {
+  const found = fstatSync(descriptor as number, { bigint: true });
+  const fail = (why: string) => new FileFault({ path, does: "read", why });
+  if (`${found.dev}:${found.ino}` !== id) throw fail("it is another file than when it was opened first");
+  if (found.size < size) throw fail(`expected ${size} bytes but it has become shorter, ${found.size}`);
+  if (modified !== null && String(found.mtimeNs) !== modified) throw fail("it was changed since it was opened first");
+}
+
+function read({ path, descriptor, offset }: FileSpec, bytes: Uint8Array, at: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    let count: number;
+    try {
+      count = readSync(descriptor as number, bytes, done, bytes.length - done, offset + at + done);
+    } catch (error) {
+      throw systemFault(path, "read", error);
+    }
+    if (count === 0)
+      throw new FileFault({
+        path,
+        does: "read",
+        why: `it has become shorter: it ends before byte ${offset + at + bytes.length}`,
+      });
+    done += count;
+  }
+}
+
+function write({ path, descriptor, offset }: FileSpec, bytes: Uint8Array, at: number): void {
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(descriptor as number, bytes, done, bytes.length - done, offset + at + done);
+    }
+  } catch (error) {
+    throw systemFault(path, "write", error);
+  }
+}
+
+/** This thread's, for spans. */
+let spanBuffer = new SharedArrayBuffer(0);
+
+function loadSpans(spec: FileSpec, { at, rows, bytes, stride }: Runs, memory: WasmMemory, to: number): void {
+  const step = Math.max(1, Math.floor(SPAN_BYTES / stride));
+  const longest = (Math.min(step, rows) - 1) * stride + bytes;
+  if (spanBuffer.byteLength < longest) spanBuffer = new SharedArrayBuffer(longest);
+  for (let row = 0; row < rows; row += step) {
+    const count = Math.min(step, rows - row);
+    read(spec, new Uint8Array(spanBuffer, 0, (count - 1) * stride + bytes), at + row * stride);
+    const target = { buffer: memory.buffer, at: to + row * bytes, stride: bytes };
+    copy({ buffer: spanBuffer, at: 0, stride }, target, count, bytes, true);
+  }
+}
+
+function swap(bytes: Buffer, size: 2 | 4 | 8): void {
+  if (size === 2) bytes.swap16();
+  else if (size === 4) bytes.swap32();
+  else bytes.swap64();
+}
