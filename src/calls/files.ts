@@ -43,13 +43,9 @@ export async function create<D extends Dtype>(
 ): Promise<OutputTensor<D>> {
   const operation = "pool.create";
   const options = readOptions<CreateOptions>(operation, given, NO_CREATE_OPTIONS);
-  const { format, key, metadata = {} } = options;
+  const { format, key } = options;
   checkFormat(operation, format);
   if (key !== undefined) checkString(operation, "key", key);
-  if (typeof metadata !== "object" || metadata === null) {
-    throw new InvalidArgumentError(operation, "metadata", "an object of strings", describe(metadata));
-  }
-  for (const [name, value] of Object.entries(metadata)) checkString(operation, `metadata[${describe(name)}]`, value);
   checkDtype(operation, dtype);
   return createTensor(operation, checkString(operation, "path", path), dtype, checkShape(operation, shape), options);
 }

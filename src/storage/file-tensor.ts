@@ -1,6 +1,6 @@
 // Tensors whose cells are in files.
-import { realpath } from "node:fs/promises";
-import { InvalidArgumentError, ReadFailedError } from "../errors.js";
+import { access, constants, realpath } from "node:fs/promises";
+import { describe, InvalidArgumentError, ReadFailedError, WriteFailedError } from "../errors.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { OutputTensor } from "../tensor/output-tensor.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
@@ -11,13 +11,10 @@ import { formatNpyHeader } from "./npy.js";
 import { descrOf } from "./npy-cells.js";
 import { Output } from "./output.js";
 import { SAFETENSORS_DTYPES } from "./safetensors-dtypes.js";
-import { formatSafetensorsHeader, LENGTH_BYTES } from "./safetensors-header.js";
+import { formatSafetensorsHeader } from "./safetensors-header.js";
+import { checkName, metadataOf } from "./safetensors-text.js";
 import type { FileSpec } from "./spec.js";
-
-export interface OpenOptions extends LocateOptions {
-  /** Whether calls may write to it, in place: an interrupted call leaves some cells written. Default false. */
-  readonly writable?: boolean | undefined;
-}
+import { describeSystemError } from "./system-error.js";
 
 /** Cells in a file that is there. */
 class FileHolding implements Holding {
@@ -30,15 +27,17 @@ class FileHolding implements Holding {
   }
 
   async read(at: number, bytes: number): Promise<SharedArrayBuffer> {
-    const { path, offset, id, modified, swapped } = this.spec;
+    const { path, offset, id, size, modified, swapped } = this.spec;
     return withInput("tensor.read", path, async (input) => {
-      if (input.identity.id !== id || (modified !== null && input.identity.modified !== modified)) {
+      const { identity } = input;
+      if (identity.id !== id || identity.size < size || (modified !== null && identity.modified !== modified)) {
         throw new ReadFailedError("tensor.read", path, "it was changed since it was opened first");
       }
-      const cells = Buffer.from(new SharedArrayBuffer(bytes));
+      const buffer = new SharedArrayBuffer(bytes);
+      const cells = { buffer, byteOffset: 0, byteLength: bytes };
       await input.fill(cells, offset + at);
       swap(cells, swapped);
-      return cells.buffer;
+      return buffer;
     });
   }
 
@@ -47,12 +46,17 @@ class FileHolding implements Holding {
 
 /** Cells in a file that has no name yet. */
 class OutputHolding extends FileHolding {
+  readonly gone: Promise<void>;
   readonly #output: Output;
   #committed: Promise<void> | undefined;
+  #tellGone = (): void => {};
 
   constructor(spec: FileSpec, output: Output) {
     super(spec);
     this.#output = output;
+    this.gone = new Promise((resolve) => {
+      this.#tellGone = resolve;
+    });
   }
 
   commit(): Promise<void> {
@@ -62,7 +66,7 @@ class OutputHolding extends FileHolding {
 
   override release(): void {
     dropped.unregister(this.#output);
-    if (this.#committed === undefined) void this.#output.abandon();
+    (this.#committed ?? this.#output.abandon()).then(this.#tellGone, this.#tellGone);
   }
 
   async #finish(): Promise<void> {
@@ -95,6 +99,11 @@ export async function openTensor(operation: string, path: string, options: OpenO
     if (writable && swapped !== 1) {
       throw new InvalidArgumentError(operation, "writable", "a file of little-endian cells", "big-endian ones");
     }
+    if (writable) {
+      await access(path, constants.W_OK).catch((cause) => {
+        throw new WriteFailedError(operation, path, describeSystemError(cause), { cause });
+      });
+    }
     const { id, size, modified } = input.identity;
     const place = { kind: "file", path: await realpath(path), offset, id, size, swapped } as const;
     return new Tensor(new FileHolding({ ...place, modified: writable ? null : modified }), dtype, shape);
@@ -118,7 +127,7 @@ export async function createTensor<D extends Dtype>(
   shape: Shape,
   options: CreateOptions,
 ): Promise<OutputTensor<D>> {
-  const header = headerOf(path, dtype, shape, options);
+  const header = headerOf(operation, path, dtype, shape, options);
   const bytes = header.length + cellsOf(shape) * CELL_BYTES[dtype];
   const output = await Output.create(operation, path, bytes);
   try {
@@ -137,8 +146,12 @@ export async function createTensor<D extends Dtype>(
 }
 
 /** What comes before the cells. */
-function headerOf(path: string, dtype: Dtype, shape: Shape, options: CreateOptions): Buffer {
+function headerOf(operation: string, path: string, dtype: Dtype, shape: Shape, options: CreateOptions): Buffer {
   const { format = formatOf(path), key = "tensor", metadata = {} } = options;
+  for (const option of ["key", "metadata"] as const) {
+    if (options[option] === undefined || format === "safetensors") continue;
+    throw new InvalidArgumentError(operation, option, `none for ${format}`, describe(options[option]));
+  }
   switch (format) {
     case "npy":
       return formatNpyHeader(shape, descrOf(dtype));
@@ -147,10 +160,8 @@ function headerOf(path: string, dtype: Dtype, shape: Shape, options: CreateOptio
     case "safetensors": {
       const [name] = Object.entries(SAFETENSORS_DTYPES).find(([, own]) => own === dtype) as [string, Dtype];
       const entry = { dtype: name, shape, begin: 0, end: cellsOf(shape) * CELL_BYTES[dtype] };
-      const header = formatSafetensorsHeader([[key, entry]], Object.entries(metadata));
-      const length = Buffer.alloc(LENGTH_BYTES);
-      length.writeBigUInt64LE(BigInt(header.length));
-      return Buffer.concat([length, header]);
+      checkName(operation, "key", key);
+      return formatSafetensorsHeader(operation, "key", [[key, entry]], metadataOf(operation, metadata));
     }
   }
 }
@@ -160,9 +171,15 @@ function formatOf(path: string): FileFormat {
   return path.endsWith(".safetensors") ? "safetensors" : "raw";
 }
 
+/** Bytes that are turned at once: a view of all may be longer than a Buffer can be. */
+const SWAPPED_AT_ONCE = 64 << 20;
+
 /** Turns the order of the bytes of each element. */
-function swap(cells: Buffer, size: FileSpec["swapped"]): void {
-  if (size === 2) cells.swap16();
-  else if (size === 4) cells.swap32();
-  else if (size === 8) cells.swap64();
+function swap({ buffer, byteOffset, byteLength }: ArrayBufferView, size: FileSpec["swapped"]): void {
+  for (let done = 0; done < byteLength; done += SWAPPED_AT_ONCE) {
+    const piece = Buffer.from(buffer, byteOffset + done, Math.min(SWAPPED_AT_ONCE, byteLength - done));
+    if (size === 2) piece.swap16();
+    else if (size === 4) piece.swap32();
+    else if (size === 8) piece.swap64();
+  }
 }

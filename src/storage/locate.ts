@@ -12,7 +12,7 @@ import type { Input } from "./input.js";
 import type { Located } from "./located.js";
 import { describeLookalike, TELLING_BYTES } from "./lookalike.js";
 import { isNpy, locateNpy } from "./npy-cells.js";
-import { readHeader } from "./safetensors.js";
+import { isSafetensors, readHeader } from "./safetensors.js";
 import { SAFETENSORS_DTYPES } from "./safetensors-dtypes.js";
 
 export const FORMATS = ["npy", "safetensors", "raw"] as const;
@@ -36,6 +36,13 @@ export interface LocateOptions {
 export async function locate(operation: string, input: Input, options: LocateOptions): Promise<Located> {
   const start = await input.readAt(0, TELLING_BYTES);
   const format = options.format ?? formatOf(operation, input, start, options);
+  for (const [option, only] of [
+    ["key", "safetensors"],
+    ["offset", "raw"],
+  ] as const) {
+    if (options[option] === undefined || format === only) continue;
+    throw new InvalidArgumentError(operation, option, `none for ${format}`, describe(options[option]));
+  }
   const located = await LOCATORS[format](operation, input, options);
   const { dtype, shape } = options;
   if (dtype !== undefined && dtype !== located.dtype) {
@@ -54,6 +61,7 @@ function formatOf(operation: string, { path }: Input, start: Buffer, { dtype, sh
   if (path.endsWith(".safetensors")) return "safetensors";
   if (path.endsWith(".npy")) return "npy";
   if (dtype !== undefined && shape !== undefined) return "raw";
+  if (isSafetensors(start)) return "safetensors";
   const message = `expected an .npy or safetensors file, or the dtype and shape of raw cells${describeLookalike(start, "npy")}`;
   throw new FileFormatError(operation, path, message);
 }

@@ -46,7 +46,8 @@ export async function locateNpy(operation: string, input: Input, wanted: Dtype |
   }
   const dtype = dtypeOf(descr, wanted);
   if (dtype === undefined) {
-    const bits = BITS[descr.slice(1)];
+    const name = descr.slice(1);
+    const bits = Object.hasOwn(BITS, name) ? BITS[name] : undefined;
     const remedy =
       bits === undefined ? 'use .astype("float32")' : `say dtype ${bits.join(" or ")} if these are its bits`;
     throw error(`expected dtype float32, float64, float16 or uint8 but got ${shorten(descr)} (${remedy})`);
