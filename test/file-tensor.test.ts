@@ -134,7 +134,12 @@ describe("pool.open refuses, and says what to do", () => {
     ["many.safetensors", { key: "f.i64" }, FileFormatError, /"f\.i64": expected dtype F32, .* but got I64/],
     ["f4.npy", { key: "a" }, InvalidArgumentError, /expected none for npy for key but got "a"/],
     ["f4.npy", { offset: 8 }, InvalidArgumentError, /expected none for npy for offset but got 8/],
-    ["make.py", {}, FileFormatError, /expected an \.npy or safetensors file, or the dtype and shape of raw cells/],
+    [
+      "make.py",
+      {},
+      FileFormatError,
+      /expected an \.npy, \.npz or safetensors file, or the dtype and shape of raw cells/,
+    ],
     ["make.py", { format: "raw" }, InvalidArgumentError, /dtype and shape of raw cells for options but got not both/],
     [
       "make.py",

@@ -5,8 +5,9 @@ import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { OutputTensor } from "../tensor/output-tensor.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
 import { type Holding, Tensor } from "../tensor/tensor.js";
+import { swap } from "./bytes.js";
 import { withInput } from "./input.js";
-import { type FileFormat, type LocateOptions, locate } from "./locate.js";
+import { type LocateOptions, locate, type OutputFormat } from "./locate.js";
 import { formatNpyHeader } from "./npy.js";
 import { descrOf } from "./npy-cells.js";
 import { Output } from "./output.js";
@@ -112,7 +113,7 @@ export async function openTensor(operation: string, path: string, options: OpenO
 
 export interface CreateOptions {
   /** Default: what the file's name ends with says, `.npy` or `.safetensors`; others are raw cells. */
-  readonly format?: FileFormat | undefined;
+  readonly format?: OutputFormat | undefined;
   /** The tensor's name in a safetensors file. Default "tensor". */
   readonly key?: string | undefined;
   /** Strings beside the tensor in a safetensors file. */
@@ -166,20 +167,8 @@ function headerOf(operation: string, path: string, dtype: Dtype, shape: Shape, o
   }
 }
 
-function formatOf(path: string): FileFormat {
+/** The format that a name to write to asks for. */
+export function formatOf(path: string): OutputFormat {
   if (path.endsWith(".npy")) return "npy";
   return path.endsWith(".safetensors") ? "safetensors" : "raw";
-}
-
-/** Bytes that are turned at once: a view of all may be longer than a Buffer can be. */
-const SWAPPED_AT_ONCE = 64 << 20;
-
-/** Turns the order of the bytes of each element. */
-function swap({ buffer, byteOffset, byteLength }: ArrayBufferView, size: FileSpec["swapped"]): void {
-  for (let done = 0; done < byteLength; done += SWAPPED_AT_ONCE) {
-    const piece = Buffer.from(buffer, byteOffset + done, Math.min(SWAPPED_AT_ONCE, byteLength - done));
-    if (size === 2) piece.swap16();
-    else if (size === 4) piece.swap32();
-    else if (size === 8) piece.swap64();
-  }
 }

@@ -10,13 +10,18 @@ import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "../tensor/shape.js";
 import type { Input } from "./input.js";
 import type { Located } from "./located.js";
-import { describeLookalike, TELLING_BYTES } from "./lookalike.js";
+import { describeLookalike, isNpz, TELLING_BYTES } from "./lookalike.js";
 import { isNpy, locateNpy } from "./npy-cells.js";
+import { locateNpz } from "./npz.js";
 import { isSafetensors, readHeader } from "./safetensors.js";
 import { SAFETENSORS_DTYPES } from "./safetensors-dtypes.js";
 
-export const FORMATS = ["npy", "safetensors", "raw"] as const;
+export const FORMATS = ["npy", "npz", "safetensors", "raw"] as const;
+/** Formats of files that tensors are read from. */
 export type FileFormat = (typeof FORMATS)[number];
+/** Formats of files that tensors are written to. */
+export const OUTPUT_FORMATS = ["npy", "safetensors", "raw"] as const satisfies readonly FileFormat[];
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** What a file's header does not say, or which of its tensors is meant. */
 export interface LocateOptions {
@@ -24,6 +29,8 @@ export interface LocateOptions {
   readonly format?: FileFormat | undefined;
   /** The tensor's name in a safetensors file. Default: that of its only one. */
   readonly key?: string | undefined;
+  /** The array's name in an .npz file. Default: that of its only one. */
+  readonly member?: string | undefined;
   /** Of raw cells; of other formats the dtype that they have to have. */
   readonly dtype?: Dtype | undefined;
   /** Of raw cells; of other formats another shape for the same number of cells. */
@@ -33,11 +40,18 @@ export interface LocateOptions {
 }
 
 /** @throws FileFormatError, and on options that the file does not fit InvalidArgumentError, InvalidShapeError, UnsupportedDtypeError */
-export async function locate(operation: string, input: Input, options: LocateOptions): Promise<Located> {
+export async function locate(
+  operation: string,
+  input: Input,
+  options: LocateOptions & { readonly of?: readonly FileFormat[] },
+): Promise<Located> {
   const start = await input.readAt(0, TELLING_BYTES);
   const format = options.format ?? formatOf(operation, input, start, options);
+  // As .npy it says what it is not, and what it seems to be.
+  if (options.of?.includes(format) === false) return locateNpy(operation, input, options.dtype);
   for (const [option, only] of [
     ["key", "safetensors"],
+    ["member", "npz"],
     ["offset", "raw"],
   ] as const) {
     if (options[option] === undefined || format === only) continue;
@@ -58,11 +72,12 @@ export async function locate(operation: string, input: Input, options: LocateOpt
 
 function formatOf(operation: string, { path }: Input, start: Buffer, { dtype, shape }: LocateOptions): FileFormat {
   if (isNpy(start)) return "npy";
+  if (path.endsWith(".npz") || isNpz(start)) return "npz";
   if (path.endsWith(".safetensors")) return "safetensors";
   if (path.endsWith(".npy")) return "npy";
   if (dtype !== undefined && shape !== undefined) return "raw";
   if (isSafetensors(start)) return "safetensors";
-  const message = `expected an .npy or safetensors file, or the dtype and shape of raw cells${describeLookalike(start, "npy")}`;
+  const message = `expected an .npy, .npz or safetensors file, or the dtype and shape of raw cells${describeLookalike(start, "npy")}`;
   throw new FileFormatError(operation, path, message);
 }
 
@@ -70,6 +85,7 @@ const LOCATORS: Readonly<
   Record<FileFormat, (operation: string, input: Input, options: LocateOptions) => Promise<Located>>
 > = {
   npy: (operation, input, { dtype }) => locateNpy(operation, input, dtype),
+  npz: (operation, input, { dtype, member }) => locateNpz(operation, input, member, dtype),
   safetensors: locateSafetensors,
   raw: locateRaw,
 };

@@ -33,7 +33,11 @@ export function descrOf(dtype: Dtype): string {
 }
 
 /** @param wanted the dtype that bits are to be taken for. Throws FileFormatError. */
-export async function locateNpy(operation: string, input: Input, wanted: Dtype | undefined): Promise<Located> {
+export async function locateNpy(
+  operation: string,
+  input: Pick<Input, "path" | "size" | "readAt">,
+  wanted: Dtype | undefined,
+): Promise<Located> {
   const { path, size } = input;
   const { descr, structured, fortranOrder, shape, dataOffset } = await readNpyHeader(path, (at, length) =>
     input.readAt(at, length),
