@@ -70,7 +70,7 @@ export { type CloseOptions, NormPool, type NormPoolOptions, type PoolStats } fro
 export type { Progress } from "./run/call.js";
 export type { CallEvent, PhaseEvent } from "./run/events.js";
 export type { CreateOptions, OpenOptions } from "./storage/file-tensor.js";
-export type { FileFormat, OutputFormat } from "./storage/locate.js";
+export type { FileFormat, OutputFormat } from "./storage/format.js";
 export { type NpyArray, type ReadNpyOptions, readNpy, type WriteNpyOptions, writeNpy } from "./storage/npy-file.js";
 export { type ReadSafetensorsOptions, readSafetensors, readSafetensorsMetadata } from "./storage/safetensors.js";
 export { type WriteSafetensorsOptions, writeSafetensors } from "./storage/safetensors-write.js";

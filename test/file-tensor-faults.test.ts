@@ -343,3 +343,25 @@ test("tensors of files and of memory in one call; two outputs at once", async ()
   b.dispose();
   expect(existsSync(at("a.npy"))).toBe(false);
 });
+
+test("onSets is told the moments of a file's sets while they are found: those that onMoments has in the end", async () => {
+  using x = await pool.open(at("x.npy"));
+  for (const layer of [new LayerNorm(256), new BatchNorm1d(256)]) {
+    const told: number[] = [];
+    let whole: readonly number[] = [];
+    await pool.forward(layer, x, {
+      onSets: ({ mean }, first) => {
+        expect(first).toBe(told.length);
+        told.push(...mean);
+      },
+      onMoments: ({ mean }) => {
+        whole = [...mean];
+      },
+    });
+    expect(told).toEqual(whole);
+  }
+  using small = pool.from(CELLS.slice(0, 512), [2, 256]);
+  const sets: number[] = [];
+  await pool.forward(new LayerNorm(256), small, { onSets: ({ mean }) => void sets.push(mean.length) });
+  expect(sets).toEqual([2]);
+});

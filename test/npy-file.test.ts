@@ -53,6 +53,7 @@ describe("an array of an .npz file is read where it lies", () => {
     ["one.npz", { member: 1 as never }, /a string for member but got 1/],
     ["one.npz", { key: "only" }, /expected none for npz for key but got "only"/],
     ["f4.npy", { member: "only" }, /expected none for npy for member but got "only"/],
+    ["one.npz", { writable: true }, /a file without checksums for writable but got an \.npz file/],
     ["one.npz", { dtype: "float64" as const }, /expected dtype float32, as .* has, but got "float64"/],
   ])("%s with %o is refused", async (name, options, message) => {
     await expect(pool.open(fixture(name), options)).rejects.toThrow(message);

@@ -2,7 +2,7 @@
 import { checkBoolean, checkSize, readOptions } from "../check.js";
 import { describe, InvalidArgumentError } from "../errors.js";
 import { type CreateOptions, createTensor, type OpenOptions, openTensor } from "../storage/file-tensor.js";
-import { FORMATS, OUTPUT_FORMATS } from "../storage/locate.js";
+import { FORMATS, OUTPUT_FORMATS } from "../storage/format.js";
 import { checkDtype, type Dtype } from "../tensor/dtype.js";
 import type { OutputTensor } from "../tensor/output-tensor.js";
 import { checkShape, type Shape } from "../tensor/shape.js";

@@ -26,7 +26,7 @@ import {
 } from "./options.js";
 import { prepare } from "./prepare.js";
 
-const FORWARD_OPTIONS = ["out", "inPlaceSafe", "moments", "onMoments"] as const;
+const FORWARD_OPTIONS = ["out", "inPlaceSafe", "moments", "onMoments", "onSets"] as const;
 
 /** `pool.forward`. */
 export function forward<D extends Dtype>(
@@ -40,8 +40,9 @@ export function forward<D extends Dtype>(
   checkTensor(operation, "x", x);
   type Output = Tensor<OutputDtype<D>>;
   const options = checkCallOptions<ForwardOptions<Output>>(operation, given, FORWARD_OPTIONS);
-  const { out, channelAxis, onMoments } = options;
+  const { out, channelAxis, onMoments, onSets } = options;
   checkFunction(operation, "onMoments", onMoments);
+  checkFunction(operation, "onSets", onSets);
   checkInPlaceSafe(operation, options);
   const dtype = resultDtype(x.dtype) as OutputDtype<D>;
   if (out !== undefined) checkApart(operation, "out", checkOut(operation, "out", out, dtype, x), x);
@@ -75,10 +76,10 @@ function forwardAtOnce(executor: Executor, { operation, computation, x, y, momen
   if (computation.kind !== "normalization" || computation.running !== null || moments !== null) return false;
   if (computation.affineRows === true) return false;
   if (executor.placer(x.size, [], IN_MEMORY) !== "calling thread") return false;
-  const { onMoments } = options;
+  const { onMoments, onSets } = options;
   const { geometry, eps, measure } = computation;
   const affine = isPlain(computation) ? null : computation;
-  const wanted = computation.update !== null || onMoments !== undefined;
+  const wanted = computation.update !== null || onMoments !== undefined || onSets !== undefined;
   try {
     const plan = planForward(geometry, {
       dtype: x.dtype,
@@ -91,6 +92,7 @@ function forwardAtOnce(executor: Executor, { operation, computation, x, y, momen
     const pairs = runAtOnce(executor, operation, plan, x, y, affine, wanted);
     if (pairs === null) return false;
     const count = cellsPerSet(geometry);
+    onSets?.(unpackMoments(pairs, count), 0);
     onMoments?.(unpackMoments(pairs, count)); // first: the call fails if it throws
     if (computation.update !== null) {
       const update = computation.update(new Kept());
@@ -110,8 +112,8 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
   const statistics: StatisticsSource = running !== null ? "running" : moments !== null ? "moments" : "own";
   // Only the tensor's own moments are found; those that came with the call are told as they came.
   const own = statistics === "own";
-  const { onMoments } = options;
-  const wanted = own && (computation.update !== null || onMoments !== undefined);
+  const { onMoments, onSets } = options;
+  const wanted = own && (computation.update !== null || onMoments !== undefined || onSets !== undefined);
   const planOptions = { dtype: x.dtype, eps, measure, affine: affineOf(computation), statistics, wanted };
   const count = moments?.count ?? (x.size > 0 ? cellsPerSet(geometry) : 0);
   const told = !own || onMoments === undefined ? moments : emptyMoments(geometry, count);
@@ -131,6 +133,7 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
       moments: wanted
         ? (pairs, first) => {
             if (told !== null) unpackInto(told, first, pairs);
+            onSets?.(unpackMoments(pairs, count), first);
             update?.add(pairs, first, count);
           }
         : null,

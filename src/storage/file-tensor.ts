@@ -6,8 +6,9 @@ import { OutputTensor } from "../tensor/output-tensor.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
 import { type Holding, Tensor } from "../tensor/tensor.js";
 import { swap } from "./bytes.js";
+import type { OutputFormat } from "./format.js";
 import { withInput } from "./input.js";
-import { type LocateOptions, locate, type OutputFormat } from "./locate.js";
+import { type LocateOptions, locate } from "./locate.js";
 import { formatNpyHeader } from "./npy.js";
 import { descrOf } from "./npy-cells.js";
 import { Output } from "./output.js";
@@ -96,7 +97,10 @@ export interface OpenOptions extends LocateOptions {
 export async function openTensor(operation: string, path: string, options: OpenOptions): Promise<Tensor> {
   const { writable = false } = options;
   return withInput(operation, path, async (input) => {
-    const { dtype, shape, offset, swapped } = await locate(operation, input, options);
+    const { format, dtype, shape, offset, swapped } = await locate(operation, input, options);
+    if (writable && format === "npz") {
+      throw new InvalidArgumentError(operation, "writable", "a file without checksums", "an .npz file");
+    }
     if (writable && swapped !== 1) {
       throw new InvalidArgumentError(operation, "writable", "a file of little-endian cells", "big-endian ones");
     }
@@ -148,7 +152,7 @@ export async function createTensor<D extends Dtype>(
 
 /** What comes before the cells. */
 function headerOf(operation: string, path: string, dtype: Dtype, shape: Shape, options: CreateOptions): Buffer {
-  const { format = formatOf(path), key = "tensor", metadata = {} } = options;
+  const { format = outputFormatOf(path), key = "tensor", metadata = {} } = options;
   for (const option of ["key", "metadata"] as const) {
     if (options[option] === undefined || format === "safetensors") continue;
     throw new InvalidArgumentError(operation, option, `none for ${format}`, describe(options[option]));
@@ -168,7 +172,7 @@ function headerOf(operation: string, path: string, dtype: Dtype, shape: Shape, o
 }
 
 /** The format that a name to write to asks for. */
-export function formatOf(path: string): OutputFormat {
+export function outputFormatOf(path: string): OutputFormat {
   if (path.endsWith(".npy")) return "npy";
   return path.endsWith(".safetensors") ? "safetensors" : "raw";
 }

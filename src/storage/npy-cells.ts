@@ -4,7 +4,7 @@ import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { cellsOf, checkShape, formatShape } from "../tensor/shape.js";
 import type { Input } from "./input.js";
 import type { Located } from "./located.js";
-import { NPY_MAGIC, readNpyHeader } from "./npy.js";
+import { readNpyHeader } from "./npy.js";
 
 /** NumPy's type strings without their order of bytes. */
 const DTYPES: Readonly<Record<string, Dtype>> = { f4: "float32", f8: "float64", f2: "float16", u1: "uint8" };
@@ -22,10 +22,6 @@ const BITS: Readonly<Record<string, readonly Dtype[]>> = {
   u2: ["bfloat16", "float16"],
   b1: ["uint8"],
 };
-
-export function isNpy(start: Buffer): boolean {
-  return start.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC);
-}
 
 /** NumPy's type string of a dtype. */
 export function descrOf(dtype: Dtype): string {

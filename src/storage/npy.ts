@@ -7,7 +7,11 @@ import { describeLookalike, TELLING_BYTES } from "./lookalike.js";
 import { type NpyDict, parseNpyDict } from "./npy-dict.js";
 
 /** How every .npy file begins. */
-export const NPY_MAGIC = Buffer.from("\x93NUMPY", "latin1");
+const NPY_MAGIC = Buffer.from("\x93NUMPY", "latin1");
+export function isNpy(start: Buffer): boolean {
+  return start.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC);
+}
+
 /** Magic, version, and the header's length: 2 bytes in version 1, 4 from version 2 on. */
 const PREAMBLE_BYTES = 12;
 /** NumPy pads so that the cells start at a multiple of this. */
@@ -32,7 +36,7 @@ export async function readNpyHeader(path: string, readAt: ReadAt): Promise<NpyHe
     throw error(message);
   };
   const preamble = await readAt(0, PREAMBLE_BYTES);
-  if (!preamble.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC)) {
+  if (!isNpy(preamble)) {
     const looks = describeLookalike(await readAt(0, TELLING_BYTES), "npy");
     return fail(`expected an .npy file but its magic string is missing${looks}`);
   }
