@@ -1,7 +1,7 @@
 // Which cells an .npy file has, and where.
-import { FileFormatError } from "../errors.js";
+import { describe, FileFormatError } from "../errors.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
-import { cellsOf, checkShape, formatShape } from "../tensor/shape.js";
+import { cellsOf, checkShape } from "../tensor/shape.js";
 import type { Input } from "./input.js";
 import type { Located } from "./located.js";
 import { readNpyHeader } from "./npy.js";
@@ -58,12 +58,12 @@ export async function locateNpy(
     );
   }
   const bytes = CELL_BYTES[dtype];
-  const checked = checkShape(operation, shape);
-  if (cellsOf(checked) * bytes > size - dataOffset) {
-    throw error(
-      `expected ${cellsOf(checked) * bytes} bytes of cells for shape ${formatShape(checked)} but the file has ${size - dataOffset}`,
-    );
+  // Sizes whose product is no number are beyond the file too.
+  const needed = shape.includes(0) ? 0 : cellsOf(shape) * bytes;
+  if (!(needed <= size - dataOffset)) {
+    throw error(`expected ${needed} bytes of cells for shape ${describe(shape)} but the file has ${size - dataOffset}`);
   }
+  const checked = checkShape(operation, shape);
   return { dtype, shape: checked, offset: dataOffset, swapped: descr.startsWith(">") ? bytes : 1 };
 }
 
