@@ -133,7 +133,7 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
       moments: wanted
         ? (pairs, first) => {
             if (told !== null) unpackInto(told, first, pairs);
-            onSets?.(unpackMoments(pairs, count), first);
+            if (onSets !== undefined) tellSets(onSets, pairs, first, count);
             update?.add(pairs, first, count);
           }
         : null,
@@ -150,6 +150,20 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
     },
     end: () => kept?.close(),
   });
+}
+
+/** Sets that are told at once: copies of all of a stripe's would be as large as its tables. */
+const SETS_AT_ONCE = 16_384;
+
+function tellSets(
+  onSets: NonNullable<ForwardOptions["onSets"]>,
+  pairs: Float64Array,
+  first: number,
+  count: number,
+): void {
+  for (let set = 0; 2 * set < pairs.length; set += SETS_AT_ONCE) {
+    onSets(unpackMoments(pairs.subarray(2 * set, 2 * (set + SETS_AT_ONCE)), count), first + set);
+  }
 }
 
 function respond(
