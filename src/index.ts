@@ -18,6 +18,7 @@
 import "./installed.js";
 
 export type { BackwardOptions, GradientOptions, Gradients } from "./calls/backward.js";
+export type { MapOptions } from "./calls/map.js";
 export type { CallOptions, ForwardOptions, LayerCallOptions, OutputOptions } from "./calls/options.js";
 export {
   AbortedError,
@@ -70,7 +71,8 @@ export { type CloseOptions, NormPool, type NormPoolOptions, type PoolStats } fro
 export type { Progress } from "./run/call.js";
 export type { CallEvent, PhaseEvent } from "./run/events.js";
 export type { CreateOptions, OpenOptions } from "./storage/file-tensor.js";
-export type { FileFormat } from "./storage/locate.js";
+export type { FileFormat, OutputFormat } from "./storage/format.js";
+export { type NpyArray, type ReadNpyOptions, readNpy, type WriteNpyOptions, writeNpy } from "./storage/npy-file.js";
 export { type ReadSafetensorsOptions, readSafetensors, readSafetensorsMetadata } from "./storage/safetensors.js";
 export { type WriteSafetensorsOptions, writeSafetensors } from "./storage/safetensors-write.js";
 export type { Dtype, Float16Data, OutputDtype, TensorSource, TypedArrays } from "./tensor/dtype.js";

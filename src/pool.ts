@@ -9,6 +9,7 @@ import {
 } from "./calls/backward.js";
 import { create, open } from "./calls/files.js";
 import { forward } from "./calls/forward.js";
+import { type MapOptions, map } from "./calls/map.js";
 import { moments, momentsOf } from "./calls/moments-of.js";
 import type { CallOptions, ForwardOptions, LayerCallOptions } from "./calls/options.js";
 import { checkAtLeast, checkBoolean, checkPositiveInteger, readOptions } from "./check.js";
@@ -243,7 +244,7 @@ export class NormPool implements AsyncDisposable {
   }
 
   /**
-   * A tensor in the file at `path`, whose cells stay there: an .npy file, one of a safetensors file's, or raw cells. Every call takes it, among tensors
+   * A tensor in the file at `path`, whose cells stay there: an .npy file, an array of an .npz file, one of a safetensors file's, or raw cells. Every call takes it, among tensors
    * in memory too, with the same bits; workers read and write a part at a time. The file must not change: a call on one that did is rejected.
    * @throws (as rejection) InvalidArgumentError, InvalidShapeError, UnsupportedDtypeError, FileFormatError, ReadFailedError, PoolClosedError
    */
@@ -292,6 +293,19 @@ export class NormPool implements AsyncDisposable {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /**
+   * Normalises each tensor of a stream with `layer`: its results, each a new tensor of this pool, in the same order. The stream is asked for no more
+   * tensors than `inFlight` ahead of who takes the results; where a call fails or who takes the results stops, it is ended.
+   * @throws (as rejection of the next result) as `forward`, and what the stream throws
+   */
+  map<D extends Dtype>(
+    source: AsyncIterable<Tensor<D>> | Iterable<Tensor<D>>,
+    layer: Layer,
+    options?: MapOptions,
+  ): AsyncGenerator<Tensor<OutputDtype<D>>, void, undefined> {
+    return map(source, layer, options, (x, callOptions) => this.forward(layer, x, callOptions));
   }
 
   /**

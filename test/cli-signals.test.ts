@@ -1,6 +1,6 @@
 // Signals end the command without an output and without anything left behind.
 import { spawn } from "node:child_process";
-import { readdirSync, truncateSync, writeFileSync } from "node:fs";
+import { readdirSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { formatNpyHeader } from "../src/storage/npy.js";
@@ -32,6 +32,25 @@ test.each([
   ["SIGTERM", 143],
 ] as const)("%s while a file is read: exit code %i, no output, nothing left behind", async (signal, code) => {
   expect(await interrupt(signal)).toEqual({ code, stderr: "normpool: interrupted\n", left: ["x.npy"] });
+});
+
+test("SIGINT while a file is written in place says what that leaves", async () => {
+  const header = formatNpyHeader([64, 1 << 20]);
+  writeFileSync(join(folder, "x.npy"), header);
+  truncateSync(join(folder, "x.npy"), header.length + (256 << 20));
+  utimesSync(join(folder, "x.npy"), 1e9, 1e9);
+  const child = spawn(process.execPath, [COMMAND, "layer-norm", "x.npy", "--in-place"], { cwd: folder });
+  let stderr = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  while (statSync(join(folder, "x.npy")).mtimeMs === 1e12) await new Promise(setImmediate);
+  child.kill("SIGINT");
+  expect(await ended).toBe(130);
+  expect(stderr).toBe(
+    "normpool: warning: x.npy: it was being written in place: some of its cells are normalised, and others not\nnormpool: interrupted\n",
+  );
 });
 
 test("a second SIGINT ends it at once, and leaves nothing behind either", async () => {

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { formatPace } from "../src/cli/report.js";
 import { COMMAND, emptyFolder, readNpy, runIn, shellIn, writeNpy } from "./command.js";
 import { normal } from "./support.js";
 
@@ -10,14 +11,18 @@ const folder = emptyFolder();
 const run = (...args: string[]) => runIn(folder, args);
 
 const WORK = "batch-norm x.npy -o y.npy";
-const FULL = "normpool: stdout: cannot write there: no space left on device (ENOSPC)\n";
+const FULL = /^normpool: (batch-norm: |info: )?stdout: cannot write there: no space left on device \(ENOSPC\)\n$/;
 
 describe.skipIf(!existsSync("/dev/full"))("a stdout that is full", () => {
   test.each([[`${WORK} --json`], [WORK], ["info x.npy"], ["info x.npy --json"], ["--help"], ["--version"]])(
     "is an error of one line: %s",
     (args) => {
       writeNpy(join(folder, "x.npy"), normal(12, 1), [3, 4]);
-      expect(shellIn(folder, `normpool ${args} > /dev/full`)).toEqual({ status: 1, stdout: "", stderr: FULL });
+      expect(shellIn(folder, `normpool ${args} > /dev/full`)).toEqual({
+        status: 1,
+        stdout: "",
+        stderr: expect.stringMatching(FULL),
+      });
     },
   );
 
@@ -36,6 +41,12 @@ describe.skipIf(!existsSync("/dev/full"))("a stdout that is full", () => {
     expect(shellIn(folder, "normpool info absent.npy 2> /dev/full").status).toBe(1);
     expect(shellIn(folder, "normpool --nonsense 2> /dev/full").status).toBe(2);
   });
+});
+
+test("the bar says how much, how fast, and how long yet", () => {
+  expect(formatPace(0, 4e9, 0)).toBe(" 0.000 of 4.0 GB");
+  expect(formatPace(0.5, 4e9, 1000)).toBe(" 2.0 of 4.0 GB, 2.00 GB/s, 1 s left");
+  expect(formatPace(1, 5e6, 10)).toBe(" 0.005 of 0.005 GB, 0.50 GB/s, 0 s left");
 });
 
 test.each([["--help"], [WORK], ["info x.npy --json"]])("a reader that went away is no error: %s", async (args) => {
@@ -66,7 +77,9 @@ describe("control characters of a file reach no terminal", () => {
 
   test("nor do those of a file's name, in a line or in the summary", () => {
     const name = "a\x1b[1m\nb.npy";
-    expect(run("info", name).stderr).toBe("normpool: a\\u001b[1m\\u000ab.npy: no such file or directory (ENOENT)\n");
+    expect(run("info", name).stderr).toBe(
+      "normpool: info: a\\u001b[1m\\u000ab.npy: cannot read it: no such file or directory (ENOENT)\n",
+    );
     writeNpy(join(folder, "x.npy"), normal(12, 1), [3, 4]);
     const { stdout } = run("batch-norm", "x.npy", "-o", name);
     expect(stdout).toContain("output   a\\u001b[1m\\u000ab.npy\n");
@@ -101,18 +114,25 @@ describe("help", () => {
 
   test("says what files are, and has an example", () => {
     const { stdout } = run("--help");
-    expect(stdout).toContain("from .npy file to .npy file");
-    expect(stdout).toContain("\nExample:\n  normpool layer-norm embeddings.npy -o normalised.npy\n");
+    expect(stdout.replace(/\s+/g, " ")).toContain("from file to file: .npy, .npz, safetensors and raw cells");
+    expect(stdout).toContain("\nExamples:\n  normpool layer-norm embeddings.npy -o normalised.npy\n");
   });
 
-  test.each(["layer-norm", "rms-norm", "group-norm", "instance-norm", "batch-norm", "info", "bench"])(
-    "of %s has an example of it, which it takes",
-    (name) => {
-      const example = new RegExp(`\nExample:\n  normpool (${name} .*)\n$`).exec(run(name, "--help").stdout)?.[1];
-      expect(example).toBeDefined();
-      // A file that is not there comes after the arguments.
-      if (name !== "bench")
-        expect(run(...(example ?? "").split(" ")).stderr).toMatch(/\.npy: no such file or directory/);
-    },
-  );
+  test.each([
+    "layer-norm",
+    "rms-norm",
+    "unit-norm",
+    "group-norm",
+    "instance-norm",
+    "batch-norm",
+    "local-response-norm",
+    "info",
+    "bench",
+  ])("of %s has an example of it, which it takes", (name) => {
+    const example = new RegExp(`\nExamples?:\n  normpool (${name} .*)\n`).exec(run(name, "--help").stdout)?.[1];
+    expect(example).toBeDefined();
+    // A file that is not there comes after the arguments.
+    if (name !== "bench")
+      expect(run(...(example ?? "").split(" ")).stderr).toMatch(/\.npy: cannot read it: no such file or directory/);
+  });
 });

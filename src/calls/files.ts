@@ -1,8 +1,8 @@
 // `pool.open` and `pool.create`: tensors whose cells are in files.
 import { checkBoolean, checkSize, readOptions } from "../check.js";
-import { describe, InvalidArgumentError, reading } from "../errors.js";
+import { describe, InvalidArgumentError } from "../errors.js";
 import { type CreateOptions, createTensor, type OpenOptions, openTensor } from "../storage/file-tensor.js";
-import { type FileFormat, FORMATS } from "../storage/locate.js";
+import { FORMATS, OUTPUT_FORMATS } from "../storage/format.js";
 import { checkDtype, type Dtype } from "../tensor/dtype.js";
 import type { OutputTensor } from "../tensor/output-tensor.js";
 import { checkShape, type Shape } from "../tensor/shape.js";
@@ -11,6 +11,7 @@ import type { Tensor } from "../tensor/tensor.js";
 const NO_OPEN_OPTIONS: { readonly [O in keyof Required<OpenOptions>]: OpenOptions[O] } = {
   format: undefined,
   key: undefined,
+  member: undefined,
   dtype: undefined,
   shape: undefined,
   offset: undefined,
@@ -26,9 +27,10 @@ const NO_CREATE_OPTIONS: { readonly [O in keyof Required<CreateOptions>]: Create
 export async function open(path: unknown, given: unknown): Promise<Tensor> {
   const operation = "pool.open";
   const options = readOptions<OpenOptions>(operation, given, NO_OPEN_OPTIONS);
-  const { format, key, dtype, shape, offset, writable } = options;
-  checkFormat(operation, format);
+  const { format, key, member, dtype, shape, offset, writable } = options;
+  checkFormat(operation, FORMATS, format);
   if (key !== undefined) checkString(operation, "key", key);
+  if (member !== undefined) checkString(operation, "member", member);
   if (dtype !== undefined) checkDtype(operation, dtype);
   if (offset !== undefined) checkSize(operation, "offset", offset);
   if (writable !== undefined) checkBoolean(operation, "writable", writable);
@@ -44,14 +46,9 @@ export async function create<D extends Dtype>(
 ): Promise<OutputTensor<D>> {
   const operation = "pool.create";
   const options = readOptions<CreateOptions>(operation, given, NO_CREATE_OPTIONS);
-  const { format, key, metadata = {}, journal } = options;
-  checkFormat(operation, format);
+  const { format, key, journal } = options;
+  checkFormat(operation, OUTPUT_FORMATS, format);
   if (key !== undefined) checkString(operation, "key", key);
-  if (typeof metadata !== "object" || metadata === null) {
-    throw new InvalidArgumentError(operation, "metadata", "an object of strings", describe(metadata));
-  }
-  const strings = reading(operation, "metadata", "an object of strings", () => Object.entries(metadata));
-  for (const [name, value] of strings) checkString(operation, `metadata[${describe(name)}]`, value);
   if (journal !== undefined && journal !== "begin" && journal !== "resume") {
     throw new InvalidArgumentError(operation, "journal", '"begin" or "resume"', describe(journal));
   }
@@ -64,7 +61,7 @@ function checkString(operation: string, argument: string, value: unknown): strin
   throw new InvalidArgumentError(operation, argument, "a string", describe(value));
 }
 
-function checkFormat(operation: string, value: unknown): void {
-  if (value === undefined || FORMATS.includes(value as FileFormat)) return;
-  throw new InvalidArgumentError(operation, "format", `one of ${FORMATS.join(", ")}`, describe(value));
+function checkFormat(operation: string, formats: readonly string[], value: unknown): void {
+  if (value === undefined || formats.includes(value as string)) return;
+  throw new InvalidArgumentError(operation, "format", `one of ${formats.join(", ")}`, describe(value));
 }

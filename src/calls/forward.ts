@@ -27,7 +27,7 @@ import {
 } from "./options.js";
 import { prepare } from "./prepare.js";
 
-const FORWARD_OPTIONS = ["out", "inPlaceSafe", "moments", "onMoments"] as const;
+const FORWARD_OPTIONS = ["out", "inPlaceSafe", "moments", "onMoments", "onSets"] as const;
 
 /** `pool.forward`. */
 export function forward<D extends Dtype>(
@@ -41,8 +41,9 @@ export function forward<D extends Dtype>(
   checkTensor(operation, "x", x);
   type Output = Tensor<OutputDtype<D>>;
   const options = checkCallOptions<ForwardOptions<Output>>(operation, given, FORWARD_OPTIONS);
-  const { out, channelAxis, onMoments } = options;
+  const { out, channelAxis, onMoments, onSets } = options;
   checkFunction(operation, "onMoments", onMoments);
+  checkFunction(operation, "onSets", onSets);
   checkInPlaceSafe(operation, options);
   const dtype = resultDtype(x.dtype) as OutputDtype<D>;
   if (out !== undefined) checkApart(operation, "out", checkOut(operation, "out", out, dtype, x), x);
@@ -83,10 +84,10 @@ function forwardAtOnce(executor: Executor, { operation, computation, x, y, momen
   // Who listens is told of phases, too.
   if (isWatched()) return false;
   if (executor.placer(x.size, [], IN_MEMORY) !== "calling thread") return false;
-  const { onMoments } = options;
+  const { onMoments, onSets } = options;
   const { geometry, eps, measure } = computation;
   const affine = isPlain(computation) ? null : computation;
-  const wanted = computation.update !== null || onMoments !== undefined;
+  const wanted = computation.update !== null || onMoments !== undefined || onSets !== undefined;
   try {
     const plan = planForward(geometry, {
       dtype: x.dtype,
@@ -99,6 +100,7 @@ function forwardAtOnce(executor: Executor, { operation, computation, x, y, momen
     const pairs = runAtOnce(executor, operation, plan, x, y, affine, wanted);
     if (pairs === null) return false;
     const count = cellsPerSet(geometry);
+    onSets?.(unpackMoments(pairs, count), 0);
     onMoments?.(unpackMoments(pairs, count)); // first: the call fails if it throws
     if (computation.update !== null) {
       const update = computation.update(new Kept());
@@ -118,8 +120,8 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
   const statistics: StatisticsSource = running !== null ? "running" : moments !== null ? "moments" : "own";
   // Only the tensor's own moments are found; those that came with the call are told as they came.
   const own = statistics === "own";
-  const { onMoments } = options;
-  const wanted = own && (computation.update !== null || onMoments !== undefined);
+  const { onMoments, onSets } = options;
+  const wanted = own && (computation.update !== null || onMoments !== undefined || onSets !== undefined);
   const planOptions = { dtype: x.dtype, eps, measure, affine: affineOf(computation), statistics, wanted };
   const count = moments?.count ?? (x.size > 0 ? cellsPerSet(geometry) : 0);
   const told = !own || onMoments === undefined ? moments : emptyMoments(geometry, count);
@@ -139,6 +141,7 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
       moments: wanted
         ? (pairs, first) => {
             if (told !== null) unpackInto(told, first, pairs);
+            if (onSets !== undefined) tellSets(onSets, pairs, first, count);
             update?.add(pairs, first, count);
           }
         : null,
@@ -155,6 +158,20 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
     },
     end: () => kept?.close(),
   });
+}
+
+/** Sets that are told at once: copies of all of a stripe's would be as large as its tables. */
+const SETS_AT_ONCE = 16_384;
+
+function tellSets(
+  onSets: NonNullable<ForwardOptions["onSets"]>,
+  pairs: Float64Array,
+  first: number,
+  count: number,
+): void {
+  for (let set = 0; 2 * set < pairs.length; set += SETS_AT_ONCE) {
+    onSets(unpackMoments(pairs.subarray(2 * set, 2 * (set + SETS_AT_ONCE)), count), first + set);
+  }
 }
 
 function respond(

@@ -55,6 +55,11 @@ export interface ForwardOptions<T extends Tensor = Tensor> extends LayerCallOpti
    * called where running statistics were used, nor for LocalResponseNorm.
    */
   readonly onMoments?: ((moments: SetMoments) => void) | undefined;
+  /**
+   * Told the moments of some sets at a time, from set `first` on, in order, while the call runs: of tensors of so many sets that `onMoments` would
+   * need much memory. A call that fails may have told some. Not called where `onMoments` is not.
+   */
+  readonly onSets?: ((moments: SetMoments, first: number) => void) | undefined;
 }
 
 /** `given` over no options at all, with what every call takes checked. Throws InvalidArgumentError, or AbortedError if the signal has fired. */

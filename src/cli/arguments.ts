@@ -3,9 +3,15 @@ import { InvalidArgumentError } from "commander";
 import { MAX_THREADS } from "../pool.js";
 
 export function parseSize(text: string): number {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value > 0) return value;
+  const value = parseCount(text);
+  if (value > 0) return value;
   throw new InvalidArgumentError("Expected a positive integer.");
+}
+
+export function parseCount(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError("Expected an integer, 0 or more.");
 }
 
 export function parseThreads(text: string): number {
@@ -18,10 +24,20 @@ export function parseSizes(text: string): number[] {
   return text.split(",").map(parseSize);
 }
 
+/** A shape may have dimensions of no cells, and be a scalar's. */
+export function parseShape(text: string): number[] {
+  return text === "" ? [] : text.split(",").map(parseCount);
+}
+
 export function parseAxis(text: string): number {
+  if (/^-?\d{1,3}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("Expected a dimension such as 1, or -1 for the last one.");
+}
+
+export function parseNumber(text: string): number {
   const value = Number(text);
-  if (/^-?\d+$/.test(text) && Number.isSafeInteger(value)) return value;
-  throw new InvalidArgumentError("Expected an integer, from the end if negative.");
+  if (text.trim() !== "" && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError("Expected a finite number.");
 }
 
 export function parseEps(text: string): number {
@@ -30,7 +46,7 @@ export function parseEps(text: string): number {
   throw new InvalidArgumentError("Expected a finite number, 0 or more.");
 }
 
-export function parseOutput(text: string): string {
-  if (text !== "-") return text;
-  throw new InvalidArgumentError("Writing to stdout is not there yet: give a file's name (./- for a file named -).");
+/** What is "none" to the user is null to the layer; commander takes no null. */
+export function parseMomentum(text: string): number | "none" {
+  return text === "none" ? text : parseNumber(text);
 }

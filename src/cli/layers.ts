@@ -10,135 +10,215 @@ import {
   InvalidShapeError,
   type Layer,
   LayerNorm,
+  LocalResponseNorm,
   RMSNorm,
   type Shape,
+  type StateDict,
+  UnitNorm,
 } from "../index.js";
+import { parseNumber, parseSize, parseSizes } from "./arguments.js";
+import type { StatefulLayer } from "./state.js";
 
 export interface LayerArguments {
-  readonly eps: number;
+  readonly eps?: number;
+  readonly channelAxis?: number;
   readonly normalizedShape?: number[];
   readonly groups?: number;
-  readonly channelAxis?: number;
+  readonly size?: number;
+  readonly alpha?: number;
+  readonly beta?: number;
+  readonly k?: number;
+  readonly momentum?: number | "none";
+  /** The layer's tensors, by PyTorch's names; none where the file holds data only. */
+  readonly state: StateDict;
+  /** Whether running statistics are kept. */
+  readonly tracks: boolean;
+  /** Of parameters: float64 for input of that. */
+  readonly dtype: "float32" | "float64";
 }
 
 interface LayerOption {
   readonly flags: string;
   readonly description: string;
-  readonly kind: "sizes" | "size" | "axis";
-  readonly required: boolean;
+  readonly parse: (text: string) => number | number[];
+  readonly required?: true;
 }
 
 export interface LayerCommand {
   readonly name: string;
   readonly summary: string;
-  /** The layer's default of --eps. */
-  readonly eps: number;
-  /** The layer's options beside --eps, as commander takes them. */
+  /** What is said of --eps; none where the layer has no such thing. */
+  readonly eps?: string;
+  /** Whether --channel-axis is of use, and whether a shape may look as if it were missing. */
+  readonly channelAxis: "none" | "optional" | "guessed";
+  /** Whether there are weights to load, and running statistics. */
+  readonly state: "none" | "weights" | "statistics";
+  /** Options of the layer's own. */
   readonly options: readonly LayerOption[];
-  /** A command line, for the help. */
-  readonly example: string;
-  make(shape: Shape, args: LayerArguments): Layer;
+  /** Command lines, for the help. */
+  readonly examples: readonly string[];
+  make(shape: Shape, args: LayerArguments): Layer & StatefulLayer;
 }
 
-// A file holds data, not a trained layer: no weights, and statistics from the data itself.
-const PLAIN = { affine: false, trackRunningStats: false };
+const VARIANCE = "added to the variance (default: 1e-5)";
 
-const NORMALIZED_SHAPE = {
+const NORMALIZED_SHAPE: LayerOption = {
   flags: "--normalized-shape <sizes>",
-  description: "the last dimensions, such as 1024 or 28,28 (default: the last one)",
-  kind: "sizes",
-  required: false,
-} as const;
-
-const CHANNEL_AXIS = {
-  flags: "--channel-axis <axis>",
-  description: "the dimension of the channels, -1 for channels last (default: 1)",
-  kind: "axis",
-  required: false,
-} as const;
+  description: "the last dimensions, such as 1024 or 28,28 (default: that of the weight, or the last one)",
+  parse: parseSizes,
+};
 
 export const LAYER_COMMANDS: readonly LayerCommand[] = [
   {
     name: "layer-norm",
     summary: "each sample over its last dimensions",
-    eps: 1e-5,
-    options: [
-      NORMALIZED_SHAPE,
-      {
-        ...CHANNEL_AXIS,
-        description: "the one dimension to normalise along, 1 for the channels of an image [N, C, H, W]",
-      },
+    eps: VARIANCE,
+    channelAxis: "optional",
+    state: "weights",
+    options: [NORMALIZED_SHAPE],
+    examples: [
+      "normpool layer-norm embeddings.npy -o normalised.npy",
+      "normpool layer-norm hidden.npy -o y.npy --state model.safetensors --prefix encoder.norm1.",
     ],
-    example: "normpool layer-norm embeddings.npy -o normalised.npy",
-    make: (shape, { eps, channelAxis = -1, normalizedShape = sizeAt("layer-norm", shape, channelAxis) }) =>
-      new LayerNorm(normalizedShape, { eps, elementwiseAffine: false }),
+    make: (shape, args) =>
+      new LayerNorm(args.normalizedShape ?? sizesOf("layer-norm", shape, args), {
+        ...affineOf(args, "elementwiseAffine"),
+        ...epsOf(args),
+      }),
   },
   {
     name: "rms-norm",
     summary: "each sample over its last dimensions, by its root mean square",
-    eps: 2 ** -23,
+    eps: "added to the mean square (default: 2^-23; of float64 2^-52)",
+    channelAxis: "none",
+    state: "weights",
     options: [NORMALIZED_SHAPE],
-    example: "normpool rms-norm embeddings.npy -o normalised.npy --normalized-shape 1024",
-    make: (shape, { eps, normalizedShape = sizeAt("rms-norm", shape, -1) }) =>
-      new RMSNorm(normalizedShape, { eps, elementwiseAffine: false }),
+    examples: ["normpool rms-norm embeddings.npy -o normalised.npy --normalized-shape 1024"],
+    make: (shape, args) =>
+      new RMSNorm(args.normalizedShape ?? sizesOf("rms-norm", shape, args), {
+        elementwiseAffine: "weight" in args.state,
+        dtype: args.dtype,
+        ...epsOf(args),
+      }),
+  },
+  {
+    name: "unit-norm",
+    summary: "each sample to length 1 over its last dimensions",
+    eps: "what a length counts as at least (default: 1e-12)",
+    channelAxis: "none",
+    state: "none",
+    options: [NORMALIZED_SHAPE],
+    examples: ["normpool unit-norm embeddings.npy -o unit.npy"],
+    make: (shape, args) => new UnitNorm(args.normalizedShape ?? sizesOf("unit-norm", shape, args), epsOf(args)),
   },
   {
     name: "group-norm",
     summary: "each sample's groups of channels with their space, of [N, C, *]",
-    eps: 1e-5,
+    eps: VARIANCE,
+    channelAxis: "guessed",
+    state: "weights",
     options: [
       {
         flags: "--groups <number>",
         description: "groups that the channels are divided into (required)",
-        kind: "size",
+        parse: parseSize,
         required: true,
       },
-      CHANNEL_AXIS,
     ],
-    example: "normpool group-norm activations.npy -o normalised.npy --groups 32",
-    make: (shape, { eps, groups = 0, channelAxis = 1 }) =>
-      new GroupNorm(groups, channels("group-norm", shape, channelAxis), { eps, affine: false }),
+    examples: ["normpool group-norm activations.npy -o normalised.npy --groups 32"],
+    make: (shape, args) =>
+      new GroupNorm(args.groups ?? 0, channelsOf("group-norm", shape, args), {
+        ...affineOf(args, "affine"),
+        ...epsOf(args),
+      }),
   },
   {
     name: "instance-norm",
     summary: "each sample's channel over its space, of [N, C, L], [N, C, H, W] or [N, C, D, H, W]",
-    eps: 1e-5,
-    options: [CHANNEL_AXIS],
-    example: "normpool instance-norm images.npy -o normalised.npy",
-    make: (shape, { eps, channelAxis = 1 }) => {
+    eps: VARIANCE,
+    channelAxis: "guessed",
+    state: "statistics",
+    options: [],
+    examples: ["normpool instance-norm images.npy -o normalised.npy --channel-axis -1"],
+    make: (shape, args) => {
       const Class = byRank("instance-norm", shape, { 3: InstanceNorm1d, 4: InstanceNorm2d, 5: InstanceNorm3d });
-      return new Class(channels("instance-norm", shape, channelAxis), { ...PLAIN, eps });
+      return new Class(channelsOf("instance-norm", shape, args), runningOf(args));
     },
   },
   {
     name: "batch-norm",
     summary: "each channel over all samples and space, of [N, C], [N, C, L], [N, C, H, W] or [N, C, D, H, W]",
-    eps: 1e-5,
-    options: [CHANNEL_AXIS],
-    example: "normpool batch-norm images.npy -o normalised.npy --eps 1e-3 --threads 4 --json",
-    make: (shape, { eps, channelAxis = 1 }) => {
+    eps: VARIANCE,
+    channelAxis: "guessed",
+    state: "statistics",
+    options: [],
+    examples: [
+      "normpool batch-norm images.npy -o normalised.npy --eps 1e-3 --threads 4 --json",
+      "normpool batch-norm day1.npy day2.npy --out-dir normalised --train --momentum none --save-state bn.safetensors",
+    ],
+    make: (shape, args) => {
       const Class = byRank("batch-norm", shape, { 2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d });
-      return new Class(channels("batch-norm", shape, channelAxis), { ...PLAIN, eps });
+      return new Class(channelsOf("batch-norm", shape, args), runningOf(args));
     },
+  },
+  {
+    name: "local-response-norm",
+    summary: "each cell by its neighbouring channels, of [N, C, *]",
+    channelAxis: "none",
+    state: "none",
+    options: [
+      {
+        flags: "--size <number>",
+        description: "channels that are summed (required)",
+        parse: parseSize,
+        required: true,
+      },
+      { flags: "--alpha <number>", description: "factor of the sum (default: 1e-4)", parse: parseNumber },
+      { flags: "--beta <number>", description: "exponent (default: 0.75)", parse: parseNumber },
+      { flags: "--k <number>", description: "added to the sum (default: 1)", parse: parseNumber },
+    ],
+    examples: ["normpool local-response-norm activations.npy -o normalised.npy --size 5"],
+    make: (_, { size = 0, alpha, beta, k }) =>
+      new LocalResponseNorm(size, {
+        ...(alpha !== undefined && { alpha }),
+        ...(beta !== undefined && { beta }),
+        ...(k !== undefined && { k }),
+      }),
   },
 ];
 
-function sizeAt(command: string, shape: Shape, axis: number): number {
-  const size = shape.at(axis);
-  if (size !== undefined) return size;
-  const wanted = axis === -1 ? "an array of one dimension or more" : `an array with a dimension ${axis}`;
-  const received = shape.length === 0 ? "a scalar" : `shape [${shape.join(", ")}]`;
-  throw new InvalidShapeError(command, `expected ${wanted} but got ${received}`, shape);
+const epsOf = ({ eps }: LayerArguments) => (eps === undefined ? {} : { eps });
+
+/** Weight and bias as the state has them. @param name the layer's option for both. */
+function affineOf<const N extends string>({ state, dtype }: LayerArguments, name: N) {
+  const affine = "weight" in state || "bias" in state;
+  return { [name]: affine, bias: "bias" in state, dtype } as Readonly<Record<N | "bias", boolean>> & {
+    dtype: typeof dtype;
+  };
 }
 
-function channels(command: string, shape: Shape, dimension: number): number {
-  const size = shape.at(dimension);
+function runningOf(args: LayerArguments) {
+  const { momentum, tracks } = args;
+  const own = { ...affineOf(args, "affine"), ...epsOf(args), trackRunningStats: tracks };
+  return momentum === undefined ? own : { ...own, momentum: momentum === "none" ? null : momentum };
+}
+
+/** What a layer of the last dimensions, or of one of them, normalises where nobody says. */
+function sizesOf(command: string, shape: Shape, { state, channelAxis }: LayerArguments): Shape {
+  const { weight } = state;
+  if (weight !== undefined) return weight.shape;
+  const size = shape.at(channelAxis ?? -1);
+  if (shape.length === 0)
+    throw new InvalidShapeError(command, "expected an array of one dimension or more but got a scalar", shape);
+  // An axis that the shape does not have is the layer's to refuse.
+  return size === undefined ? [] : [size];
+}
+
+function channelsOf(command: string, shape: Shape, { channelAxis = 1 }: LayerArguments): number {
+  const size = shape.at(channelAxis);
   if (size !== undefined && size > 0) return size;
-  throw new InvalidShapeError(
-    command,
-    `expected channels at dimension ${dimension} but got an array of shape [${shape.join(", ")}]`,
-    shape,
-  );
+  const message = `expected channels at dimension ${channelAxis} but got an array of shape [${shape.join(", ")}]`;
+  throw new InvalidShapeError(command, message, shape);
 }
 
 function byRank<T>(command: string, shape: Shape, classes: Readonly<Record<number, T>>): T {

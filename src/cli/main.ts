@@ -2,78 +2,40 @@
 // The command `normpool`: arguments to library calls, and what comes of them to lines and exit codes.
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError } from "commander";
+import { NormpoolError } from "../index.js";
 import { MAX_THREADS } from "../pool.js";
 import { describeSystemError } from "../storage/system-error.js";
-import { parseAxis, parseEps, parseOutput, parseSize, parseSizes, parseThreads } from "./arguments.js";
+import { parseThreads } from "./arguments.js";
 import { type BenchCommandOptions, runBenchCommand } from "./bench.js";
+import { addCompletionCommand } from "./completion.js";
+import { addInfoCommand } from "./info.js";
 import { watchSignals } from "./interrupt.js";
-import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
-import { inspectNpy } from "./npy-file.js";
-import { formatRows, formatSummary } from "./report.js";
-import { type RunOptions, runLayer } from "./run.js";
+import { type AddCommand, addLayerCommands } from "./layer-command.js";
 import { complain, ignoreStreamErrors, print, printable } from "./terminal.js";
 
-const PARSERS = { size: parseSize, sizes: parseSizes, axis: parseAxis } as const;
 const EXIT = { failure: 1, usage: 2 } as const;
 
 const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
 
-/** A command whose errors name its own help, which ends with an example. */
-function addCommand(program: Command, name: string, example: string): Command {
+/** A command whose errors name its own help, which ends with examples. */
+function addCommand(program: Command, name: string, examples: readonly string[]): Command {
   return program
     .command(name)
     .showHelpAfterError(`(normpool ${name} --help shows how)`)
-    .addHelpText("after", `\nExample:\n  ${example}`);
-}
-
-function addLayerCommand(program: Command, layer: LayerCommand, signal: AbortSignal): void {
-  const command = addCommand(program, layer.name, layer.example)
-    .summary(layer.summary)
-    .description(`Normalise ${layer.summary}: float32, C order, statistics from the data.`)
-    .argument("<input>", "an .npy file")
-    .requiredOption(
-      "-o, --output <file>",
-      "the .npy file to write (required); appears only when it is complete; may be the input",
-      parseOutput,
-    )
-    .option("--eps <number>", "added to the variance", parseEps, layer.eps)
-    .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
-    .option("--json", "print the summary as JSON", false)
-    .option("--quiet", "print nothing but errors", false);
-  for (const { flags, description, kind, required } of layer.options) {
-    command.addOption(
-      new Option(flags, description).argParser<number | number[]>(PARSERS[kind]).makeOptionMandatory(required),
+    .addHelpText(
+      "after",
+      `\nExample${examples.length > 1 ? "s" : ""}:\n${examples.map((line) => `  ${line}`).join("\n")}`,
     );
-  }
-  command.action(async (input: string, options: RunOptions & { json: boolean }) => {
-    const { json, quiet } = options;
-    // After the bar, which would overwrite them.
-    const warnings: string[] = [];
-    try {
-      const summary = await runLayer(layer, input, { ...options, onWarning: (text) => warnings.push(text) }, signal);
-      if (json) await print(printable(JSON.stringify(summary)));
-      else if (!quiet) await print(formatSummary(summary));
-    } finally {
-      if (!quiet) for (const warning of warnings) complain("warning: ", warning);
-    }
-  });
-}
-
-async function showInfo(path: string, options: { json: boolean }): Promise<void> {
-  const { header, fileBytes } = await inspectNpy(path);
-  const { version: format, descr, fortranOrder, shape } = header;
-  const info = { path, format, dtype: descr, order: fortranOrder ? "Fortran" : "C", shape, bytes: fileBytes };
-  if (options.json) return print(printable(JSON.stringify(info)));
-  const rows = Object.entries({ ...info, shape: `[${shape.join(", ")}]` });
-  return print(formatRows(rows.map(([name, value]) => [name, String(value)])));
 }
 
 function makeProgram(signal: AbortSignal, onHelp: (text: string) => void): Command {
   const program = new Command("normpool")
-    .description("Normalise large tensors on every core, from .npy file to .npy file.")
+    .description(
+      "Normalise tensors of any size on every core, from file to file: .npy, .npz, safetensors and raw cells.",
+    )
     .version(version)
     .exitOverride()
     .configureOutput({
@@ -83,16 +45,19 @@ function makeProgram(signal: AbortSignal, onHelp: (text: string) => void): Comma
     .showHelpAfterError("(normpool --help shows how)")
     .addHelpText(
       "after",
-      "\nExample:\n  normpool layer-norm embeddings.npy -o normalised.npy\n\nnormpool layer-norm --help shows its options.",
+      `
+Examples:
+  normpool layer-norm embeddings.npy -o normalised.npy
+  normpool batch-norm images/*.npy --out-dir normalised --channel-axis -1
+  curl https://example.org/x.npy | normpool unit-norm - -o - > unit.npy
+
+normpool layer-norm --help shows its options.`,
     );
-  for (const layer of LAYER_COMMANDS) addLayerCommand(program, layer, signal);
-  addCommand(program, "info", "normpool info images.npy")
-    .summary("what an .npy file holds")
-    .description("Print what an .npy file's header says.")
-    .argument("<file>", "an .npy file")
-    .option("--json", "print it as JSON", false)
-    .action(showInfo);
-  addCommand(program, "bench", "normpool bench --html report.html")
+  const add: AddCommand = (name, examples) => addCommand(program, name, examples);
+  addLayerCommands(add, signal);
+  addInfoCommand(add);
+  addCompletionCommand(add, program);
+  add("bench", ["normpool bench --html report.html"])
     .summary("how fast normpool is on this machine")
     .description(
       "Measure normpool on this machine, in less than two minutes: each kernel against the memory's limit by size, threads, small calls.",
@@ -106,9 +71,10 @@ function makeProgram(signal: AbortSignal, onHelp: (text: string) => void): Comma
   return program;
 }
 
-/** One line. Of the system's own errors what matters is the file. */
+/** One line. Of the system's own errors what matters is the file; of the library's, not which of its functions it was. */
 function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  if (error instanceof NormpoolError) return error.message.slice(error.operation.length + 2);
   if ("path" in error && "syscall" in error) return `${error.path}: ${describeSystemError(error)}`;
   return error.message;
 }
@@ -119,6 +85,10 @@ async function main(): Promise<number> {
   let help = "";
   const program = makeProgram(interrupt.signal, (text) => {
     help += text;
+  });
+  let running = "";
+  program.hook("preAction", (_, command) => {
+    running = command.name();
   });
   try {
     await program.parseAsync().catch((error: unknown) => {
@@ -131,7 +101,8 @@ async function main(): Promise<number> {
     const exitCode = interrupt.exitCode();
     if (exitCode !== undefined) complain("", "interrupted");
     // commander has said what is wrong with the arguments.
-    else if (!(error instanceof CommanderError)) complain("", describeFailure(error));
+    else if (!(error instanceof CommanderError))
+      complain("", (running === "" ? "" : `${running}: `) + describeFailure(error));
     return exitCode ?? (error instanceof CommanderError ? EXIT.usage : EXIT.failure);
   }
 }

@@ -1,6 +1,6 @@
 // What the command prints: a bar while it works, a summary when it is done.
 import cliProgress from "cli-progress";
-import type { Moments, Shape } from "../index.js";
+import type { Dtype, Moments, Shape } from "../index.js";
 import { colorsFor, printable } from "./terminal.js";
 
 /** A step's share of the bar: 0 to 1. */
@@ -21,35 +21,52 @@ export class Bar {
     if (!shown || !process.stderr.isTTY) return;
     this.#bar = new cliProgress.SingleBar({
       stream: process.stderr,
-      format: "{step} {bar} {percentage}%",
+      format: "{step} {bar} {percentage}%{pace}",
       barCompleteChar: "#",
       barIncompleteChar: ".",
       clearOnComplete: true,
       hideCursor: true,
     });
-    this.#bar.start(1, 0, { step: "".padEnd(9) });
+    this.#bar.start(1, 0, { step: "".padEnd(9), pace: "" });
     // A second interrupt ends the process at once, but not with the cursor hidden.
     process.once("exit", this.stop);
   }
 
-  step(name: string): OnShare {
+  /** @param bytes that the step moves: then it says how fast, and how long it takes yet. */
+  step(name: string, bytes?: number): OnShare {
     const before = this.#step++;
-    return (share) => this.#bar?.update((before + share) / this.#steps, { step: name.padEnd(9) });
+    const start = performance.now();
+    return (share) => {
+      const pace = bytes === undefined ? "" : formatPace(share, bytes, performance.now() - start);
+      this.#bar?.update((before + share) / this.#steps, { step: printable(name).padEnd(9), pace });
+    };
   }
+}
+
+/** ` 1.2 of 4.0 GB, 2.10 GB/s, 1 s left` */
+export function formatPace(share: number, bytes: number, milliseconds: number): string {
+  const gigabytes = (value: number) => (value / 1e9).toFixed(value < 1e8 ? 3 : 1);
+  const moved = ` ${gigabytes(share * bytes)} of ${gigabytes(bytes)} GB`;
+  if (share === 0 || milliseconds === 0) return moved;
+  const left = Math.ceil(((1 - share) / share) * (milliseconds / 1000));
+  return `${moved}, ${((share * bytes) / milliseconds / 1e6).toFixed(2)} GB/s, ${left} s left`;
 }
 
 export interface Summary {
   readonly input: string;
   readonly output: string;
   readonly shape: Shape;
+  /** The input's. */
+  readonly dtype: Dtype;
   readonly layer: string;
   readonly threads: number;
-  /** Of the normalisation alone, without reading and writing files. */
+  /** From the input's file to the output's, which is on the disk. */
   readonly milliseconds: number;
-  /** Bytes read and written by the normalisation, by its time. */
+  /** Bytes of the input and the output, by that time. */
   readonly gigabytesPerSecond: number;
-  readonly before: Spread;
-  readonly after: Spread;
+  /** Only where they were asked for: each takes a pass over a file. */
+  readonly before?: Spread;
+  readonly after?: Spread;
 }
 
 /** Null for no cells, and where a cell is NaN or infinite. */
@@ -65,24 +82,29 @@ export function spreadOf({ count, mean, m2 }: Moments): Spread {
     : { mean: finite(mean), deviation: finite(Math.sqrt(m2 / count)) };
 }
 
-export function formatSummary(summary: Summary): string {
-  const { shape, layer, threads, milliseconds, gigabytesPerSecond, before, after } = summary;
+export function formatSummary(summary: Summary, to: NodeJS.WriteStream): string {
+  const { input, output, shape, dtype, layer, threads, milliseconds, gigabytesPerSecond, before, after } = summary;
   const rows: [string, string][] = [
-    ["shape", `[${shape.join(", ")}] float32`],
+    ["input", input],
+    ["shape", `[${shape.join(", ")}] ${dtype}`],
     ["layer", layer],
     ["threads", String(threads)],
-    ["time", `${milliseconds.toFixed(2)} ms, ${gigabytesPerSecond.toFixed(2)} GB/s, without reading and writing files`],
-    ["before", formatSpread(before)],
-    ["after", formatSpread(after)],
-    ["output", summary.output],
+    ["time", `${milliseconds.toFixed(2)} ms, ${gigabytesPerSecond.toFixed(2)} GB/s, from file to file`],
+    ...(before ? [["before", formatSpread(before)] as [string, string]] : []),
+    ...(after ? [["after", formatSpread(after)] as [string, string]] : []),
+    ["output", output],
   ];
-  return formatRows(rows);
+  return formatRows(rows, to);
 }
 
 /** Names and values, a line each. */
-export function formatRows(rows: readonly (readonly [name: string, value: string])[]): string {
-  const { dim } = colorsFor(process.stdout);
-  return rows.map(([name, value]) => `${dim(name.padEnd(8))} ${printable(value)}`).join("\n");
+export function formatRows(
+  rows: readonly (readonly [name: string, value: string])[],
+  to: NodeJS.WriteStream = process.stdout,
+): string {
+  const { dim } = colorsFor(to);
+  const width = Math.max(8, ...rows.map(([name]) => printable(name).length));
+  return rows.map(([name, value]) => `${dim(printable(name).padEnd(width))} ${printable(value)}`).join("\n");
 }
 
 function formatSpread({ mean, deviation }: Spread): string {

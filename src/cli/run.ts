@@ -1,77 +1,151 @@
-import { NormPool, type Progress, type Tensor } from "../index.js";
-import { checkNpyFloat32, formatNpyHeader } from "../storage/npy.js";
-import { writeOutput } from "../storage/output.js";
-import type { LayerArguments, LayerCommand } from "./layers.js";
-import { inspectNpy, readNpy, writeNpy } from "./npy-file.js";
+// A layer over files: each input through it to its output, in bounded memory. An output exists only if all went well.
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { type CreateOptions, NormPool, type OutputTensor, type Tensor } from "../index.js";
+import { STREAM } from "./inputs.js";
+import { type LayerOptions, Layers } from "./layer-of-file.js";
+import type { LayerCommand } from "./layers.js";
+import { formatOfName, type Job, type OutputOptions, planJobs } from "./outputs.js";
 import { Bar, type Summary, spreadOf } from "./report.js";
+import { openOptionsOf, type SourceOptions } from "./source.js";
+import { checkSaveState } from "./state.js";
+import { checkStdout, keepStdin, sendToStdout, withTemporary } from "./streams.js";
+import { leftOverIn, NotFinite } from "./warnings.js";
 
-/** Cells that are looked at between two looks at the signal. */
-const CELLS_AT_ONCE = 1 << 22;
-
-export interface RunOptions extends LayerArguments {
-  readonly output: string;
+export interface RunOptions extends OutputOptions, SourceOptions, LayerOptions {
+  readonly stats: boolean;
   readonly threads?: number;
   readonly quiet: boolean;
-  /** Told what is no error but may not be what the user expects. */
+}
+
+/** Who is told, file by file. */
+export interface Told {
+  readonly onSummary: (summary: Summary) => Promise<void>;
+  /** What is no error but may not be what the user expects. */
   readonly onWarning: (message: string) => void;
 }
 
-/** INPUT.npy through a layer to OUTPUT.npy. The output exists only if all went well. */
 export async function runLayer(
   command: LayerCommand,
-  input: string,
+  names: readonly string[],
   options: RunOptions,
+  told: Told,
   signal: AbortSignal,
-): Promise<Summary> {
-  const { output, threads, quiet, onWarning, channelAxis } = options;
-  const { header, fileBytes } = await inspectNpy(input);
-  const { shape } = header;
-  const leftOver = checkNpyFloat32(input, header, fileBytes);
-  if (leftOver > 0) onWarning(`${input}: ${leftOver} bytes after the cells of its shape are left out`);
-  const layer = command.make(shape, options);
-  layer.prepare(shape, { dtype: "float32", channelAxis, partOfBatch: false }); // a shape that does not fit is said before the file is read
-  const bytes = formatNpyHeader(shape).length + fileBytes - leftOver - header.dataOffset;
-  return writeOutput("npy", output, bytes, async (file) => {
-    await using pool = new NormPool(threads === undefined ? {} : { threads });
-    const bar = new Bar(3, !quiet);
-    try {
-      const x = await readNpy(pool, input, { signal, onShare: bar.step("reading") });
-      const before = spreadOf(await pool.moments(x, { signal }));
-      if (before.mean === null) {
-        const cells = await countNotFinite(x, signal);
-        if (cells > 0) onWarning(`${input}: ${cells} of its ${x.data.length} cells are NaN or infinite`);
-      }
-      const normalizing = bar.step("computing");
-      const start = performance.now();
-      const onProgress = ({ done, total }: Progress) => normalizing(done / total);
-      await pool.forward(layer, x, { out: x, channelAxis, signal, onProgress });
-      const milliseconds = performance.now() - start;
-      const after = spreadOf(await pool.moments(x, { signal }));
-      await writeNpy(file, x, { signal, onShare: bar.step("writing") });
-      return {
-        input,
-        output,
-        shape,
-        layer: String(layer),
-        threads: pool.threads,
-        milliseconds,
-        gigabytesPerSecond: (2 * x.data.byteLength) / milliseconds / 1e6,
-        before,
-        after,
-      };
-    } finally {
-      bar.stop();
+): Promise<void> {
+  const jobs = await planJobs(names, options);
+  if (options.output === STREAM) checkStdout();
+  await checkSaveState(options);
+  const layers = await Layers.read(command, options);
+  await using pool = new NormPool(options.threads === undefined ? {} : { threads: options.threads });
+  const bar = new Bar(jobs.length, !options.quiet);
+  try {
+    for (const [i, job] of jobs.entries()) {
+      const onPace = (bytes: number) => bar.step(jobs.length === 1 ? "" : `${i + 1}/${jobs.length}`, bytes);
+      await runJob({ pool, layers, options, told, signal, onPace }, job);
     }
+  } finally {
+    bar.stop();
+  }
+  await layers.save();
+}
+
+interface Run {
+  readonly pool: NormPool;
+  readonly layers: Layers;
+  readonly options: RunOptions;
+  readonly told: Told;
+  readonly signal: AbortSignal;
+  /** Of so many bytes. */
+  readonly onPace: (bytes: number) => (share: number) => void;
+}
+
+async function runJob(run: Run, job: Job): Promise<void> {
+  const { input, output } = job;
+  if (output === null) return normalize(run, job, input, null);
+  if (input !== STREAM && output !== STREAM) return normalize(run, job, input, output);
+  return withTemporary(output, async (folder) => {
+    const from = input === STREAM ? await keepStdin(folder, run.signal) : input;
+    const to = output === STREAM ? join(folder, "stdout.npy") : output;
+    try {
+      await normalize(run, job, from, to);
+    } catch (error) {
+      // Nobody knows that file.
+      if (error instanceof Error) error.message = error.message.replaceAll(join(folder, "stdin"), "stdin");
+      throw error;
+    }
+    if (output === STREAM) await sendToStdout(to, run.signal);
   });
 }
 
-/** Asked for only where the mean is not finite: otherwise all cells are. */
-async function countNotFinite({ data }: Tensor<"float32">, signal: AbortSignal): Promise<number> {
-  let count = 0;
-  for (let start = 0; start < data.length; start += CELLS_AT_ONCE) {
-    signal.throwIfAborted();
-    for (const value of data.subarray(start, start + CELLS_AT_ONCE)) if (!Number.isFinite(value)) count++;
-    await new Promise(setImmediate);
+/** @param to null for in place. */
+async function normalize(run: Run, { input, output }: Job, from: string, to: string | null): Promise<void> {
+  const { pool, layers, options, told, signal } = run;
+  const warn = (message: string | undefined) => message && told.onWarning(`${input}: ${message}`);
+  const start = performance.now();
+  using x = await pool.open(from, { ...openOptionsOf(options), writable: to === null });
+  warn(await leftOverIn(from, options));
+  warn(layers.suspect(x));
+  const layer = layers.for(x);
+  const { channelAxis } = options;
+  // A shape that does not fit is said before the output is begun.
+  layer.prepare(x.shape, { dtype: x.dtype, channelAxis, partOfBatch: false });
+  await using y = to === null ? null : await createOutput(pool, to, x, options);
+  const before = options.stats ? { before: spreadOf(await pool.moments(x, { signal })) } : {};
+  const bytes = x.size * CELL_BYTES[x.dtype] + x.size * CELL_BYTES[(y ?? x).dtype];
+  const onPace = run.onPace(bytes);
+  const finite = new NotFinite();
+  try {
+    await pool.forward(layer, x, {
+      out: y ?? (x as Tensor<"float32">),
+      channelAxis,
+      signal,
+      onProgress: ({ done, total }) => onPace(done / total),
+      ...(x.dtype !== "uint8" && { onSets: finite.add }),
+    });
+  } catch (error) {
+    if (to === null && signal.aborted)
+      warn("it was being written in place: some of its cells are normalised, and others not");
+    throw error;
   }
-  return count;
+  warn(finite.describe());
+  signal.throwIfAborted();
+  if (y === null) await sync(from);
+  else await y.commit();
+  const milliseconds = performance.now() - start;
+  await told.onSummary({
+    input,
+    output: output ?? input,
+    shape: x.shape,
+    dtype: x.dtype,
+    layer: String(layer),
+    threads: pool.threads,
+    milliseconds,
+    gigabytesPerSecond: bytes / milliseconds / 1e6,
+    ...before,
+    ...(options.stats && { after: spreadOf(await pool.moments(y ?? x, { signal })) }),
+  });
+}
+
+const CELL_BYTES = { float32: 4, float64: 8, float16: 2, bfloat16: 2, uint8: 1 } as const;
+
+async function createOutput(
+  pool: NormPool,
+  path: string,
+  x: Tensor,
+  { key }: RunOptions,
+): Promise<OutputTensor<"float32">> {
+  const format = formatOfName(path);
+  const options: CreateOptions = format === "safetensors" ? { format, key } : { format };
+  const dtype = x.dtype === "uint8" ? "float32" : x.dtype;
+  // To TypeScript the dtypes of files are known as little as their shapes.
+  return (await pool.create(path, dtype, x.shape, options)) as OutputTensor<"float32">;
+}
+
+async function sync(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }

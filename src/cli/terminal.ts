@@ -15,11 +15,11 @@ export function printable(text: string): string {
   return text.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** Writes to stdout and waits until the system has it: a full disk is an error, a reader that went away, as `head` does, is none. */
-export async function print(text: string): Promise<void> {
-  const error = await new Promise<Error | null | undefined>((resolve) => process.stdout.write(`${text}\n`, resolve));
+/** Writes to a stream and waits until the system has it: a full disk is an error, a reader that went away, as `head` does, is none. */
+export async function print(text: string, to: NodeJS.WriteStream = process.stdout): Promise<void> {
+  const error = await new Promise<Error | null | undefined>((resolve) => to.write(`${text}\n`, resolve));
   if (!error || ("code" in error && error.code === "EPIPE")) return;
-  throw new Error(`stdout: cannot write there: ${describeSystemError(error)}`);
+  throw new Error(`${to === process.stdout ? "stdout" : "stderr"}: cannot write there: ${describeSystemError(error)}`);
 }
 
 /** A line on stderr. */

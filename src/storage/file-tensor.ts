@@ -1,25 +1,24 @@
 // Tensors whose cells are in files.
-import { realpath } from "node:fs/promises";
-import { InvalidArgumentError, ReadFailedError, WriteFailedError } from "../errors.js";
+import { access, constants, realpath } from "node:fs/promises";
+import { describe, InvalidArgumentError, ReadFailedError, WriteFailedError } from "../errors.js";
 import type { PartLog } from "../plan/parts.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { OutputTensor } from "../tensor/output-tensor.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
 import { type Holding, Tensor } from "../tensor/tensor.js";
+import { swap } from "./bytes.js";
+import type { OutputFormat } from "./format.js";
 import { withInput } from "./input.js";
 import { isHash, Journal, type JournalHeader, readJournal } from "./journal.js";
-import { type FileFormat, type LocateOptions, locate } from "./locate.js";
+import { type LocateOptions, locate } from "./locate.js";
 import { formatNpyHeader } from "./npy.js";
 import { descrOf } from "./npy-cells.js";
 import { type JournalMode, Output } from "./output.js";
 import { SAFETENSORS_DTYPES } from "./safetensors-dtypes.js";
-import { formatSafetensorsHeader, LENGTH_BYTES } from "./safetensors-header.js";
+import { formatSafetensorsHeader } from "./safetensors-header.js";
+import { checkName, metadataOf } from "./safetensors-text.js";
 import type { FileSpec } from "./spec.js";
-
-export interface OpenOptions extends LocateOptions {
-  /** Whether calls may write to it, in place: an interrupted call leaves some cells written. Default false. */
-  readonly writable?: boolean | undefined;
-}
+import { describeSystemError } from "./system-error.js";
 
 /** Cells in a file that is there. */
 class FileHolding implements Holding {
@@ -32,15 +31,17 @@ class FileHolding implements Holding {
   }
 
   async read(at: number, bytes: number): Promise<SharedArrayBuffer> {
-    const { path, offset, id, modified, swapped } = this.spec;
+    const { path, offset, id, size, modified, swapped } = this.spec;
     return withInput("tensor.read", path, async (input) => {
-      if (input.identity.id !== id || (modified !== null && input.identity.modified !== modified)) {
+      const { identity } = input;
+      if (identity.id !== id || identity.size < size || (modified !== null && identity.modified !== modified)) {
         throw new ReadFailedError("tensor.read", path, "it was changed since it was opened first");
       }
-      const cells = Buffer.from(new SharedArrayBuffer(bytes));
+      const buffer = new SharedArrayBuffer(bytes);
+      const cells = { buffer, byteOffset: 0, byteLength: bytes };
       await input.fill(cells, offset + at);
       swap(cells, swapped);
-      return cells.buffer;
+      return buffer;
     });
   }
 
@@ -49,16 +50,21 @@ class FileHolding implements Holding {
 
 /** Cells in a file that has no name yet. */
 class OutputHolding extends FileHolding {
+  readonly gone: Promise<void>;
   readonly #output: Output;
   readonly #header: Buffer;
   #journal: Journal | undefined;
   #left = false;
   #committed: Promise<void> | undefined;
+  #tellGone = (): void => {};
 
   constructor(spec: FileSpec, output: Output, header: Buffer) {
     super(spec);
     this.#output = output;
     this.#header = header;
+    this.gone = new Promise((resolve) => {
+      this.#tellGone = resolve;
+    });
   }
 
   /** Of an output with a journal. */
@@ -106,7 +112,7 @@ class OutputHolding extends FileHolding {
 
   override release(): void {
     dropped.unregister(this.#output);
-    if (this.#committed === undefined) void this.#end();
+    (this.#committed ?? this.#end()).then(this.#tellGone, this.#tellGone);
   }
 
   async #end(): Promise<void> {
@@ -141,9 +147,17 @@ export interface OpenOptions extends LocateOptions {
 export async function openTensor(operation: string, path: string, options: OpenOptions): Promise<Tensor> {
   const { writable = false } = options;
   return withInput(operation, path, async (input) => {
-    const { dtype, shape, offset, swapped } = await locate(operation, input, options);
+    const { format, dtype, shape, offset, swapped } = await locate(operation, input, options);
+    if (writable && format === "npz") {
+      throw new InvalidArgumentError(operation, "writable", "a file without checksums", "an .npz file");
+    }
     if (writable && swapped !== 1) {
       throw new InvalidArgumentError(operation, "writable", "a file of little-endian cells", "big-endian ones");
+    }
+    if (writable) {
+      await access(path, constants.W_OK).catch((cause) => {
+        throw new WriteFailedError(operation, path, describeSystemError(cause), { cause });
+      });
     }
     const { id, size, modified } = input.identity;
     const place = { kind: "file", path: await realpath(path), offset, id, size, swapped } as const;
@@ -153,7 +167,7 @@ export async function openTensor(operation: string, path: string, options: OpenO
 
 export interface CreateOptions {
   /** Default: what the file's name ends with says, `.npy` or `.safetensors`; others are raw cells. */
-  readonly format?: FileFormat | undefined;
+  readonly format?: OutputFormat | undefined;
   /** The tensor's name in a safetensors file. Default "tensor". */
   readonly key?: string | undefined;
   /** Strings beside the tensor in a safetensors file. */
@@ -173,7 +187,7 @@ export async function createTensor<D extends Dtype>(
   shape: Shape,
   options: CreateOptions,
 ): Promise<OutputTensor<D>> {
-  const header = headerOf(path, dtype, shape, options);
+  const header = headerOf(operation, path, dtype, shape, options);
   const bytes = header.length + cellsOf(shape) * CELL_BYTES[dtype];
   const output = await Output.create(operation, path, bytes, options.journal);
   try {
@@ -195,8 +209,12 @@ export async function createTensor<D extends Dtype>(
 }
 
 /** What comes before the cells. */
-function headerOf(path: string, dtype: Dtype, shape: Shape, options: CreateOptions): Buffer {
-  const { format = formatOf(path), key = "tensor", metadata = {} } = options;
+function headerOf(operation: string, path: string, dtype: Dtype, shape: Shape, options: CreateOptions): Buffer {
+  const { format = outputFormatOf(path), key = "tensor", metadata = {} } = options;
+  for (const option of ["key", "metadata"] as const) {
+    if (options[option] === undefined || format === "safetensors") continue;
+    throw new InvalidArgumentError(operation, option, `none for ${format}`, describe(options[option]));
+  }
   switch (format) {
     case "npy":
       return formatNpyHeader(shape, descrOf(dtype));
@@ -205,22 +223,14 @@ function headerOf(path: string, dtype: Dtype, shape: Shape, options: CreateOptio
     case "safetensors": {
       const [name] = Object.entries(SAFETENSORS_DTYPES).find(([, own]) => own === dtype) as [string, Dtype];
       const entry = { dtype: name, shape, begin: 0, end: cellsOf(shape) * CELL_BYTES[dtype] };
-      const header = formatSafetensorsHeader([[key, entry]], Object.entries(metadata));
-      const length = Buffer.alloc(LENGTH_BYTES);
-      length.writeBigUInt64LE(BigInt(header.length));
-      return Buffer.concat([length, header]);
+      checkName(operation, "key", key);
+      return formatSafetensorsHeader(operation, "key", [[key, entry]], metadataOf(operation, metadata));
     }
   }
 }
 
-function formatOf(path: string): FileFormat {
+/** The format that a name to write to asks for. */
+export function outputFormatOf(path: string): OutputFormat {
   if (path.endsWith(".npy")) return "npy";
   return path.endsWith(".safetensors") ? "safetensors" : "raw";
-}
-
-/** Turns the order of the bytes of each element. */
-function swap(cells: Buffer, size: FileSpec["swapped"]): void {
-  if (size === 2) cells.swap16();
-  else if (size === 4) cells.swap32();
-  else if (size === 8) cells.swap64();
 }

@@ -29,6 +29,10 @@ export class Input {
     this.#file = file;
   }
 
+  get descriptor(): number {
+    return this.#file.fd;
+  }
+
   get size(): number {
     return this.identity.size;
   }

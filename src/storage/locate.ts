@@ -8,15 +8,13 @@ import {
 } from "../errors.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "../tensor/shape.js";
+import { type FileFormat, formatOf } from "./format.js";
 import type { Input } from "./input.js";
-import type { Located } from "./located.js";
-import { describeLookalike, TELLING_BYTES } from "./lookalike.js";
-import { isNpy, locateNpy } from "./npy-cells.js";
+import type { Found, Located } from "./located.js";
+import { locateNpy } from "./npy-cells.js";
+import { locateNpz } from "./npz.js";
 import { readHeader } from "./safetensors.js";
 import { SAFETENSORS_DTYPES } from "./safetensors-dtypes.js";
-
-export const FORMATS = ["npy", "safetensors", "raw"] as const;
-export type FileFormat = (typeof FORMATS)[number];
 
 /** What a file's header does not say, or which of its tensors is meant. */
 export interface LocateOptions {
@@ -24,6 +22,8 @@ export interface LocateOptions {
   readonly format?: FileFormat | undefined;
   /** The tensor's name in a safetensors file. Default: that of its only one. */
   readonly key?: string | undefined;
+  /** The array's name in an .npz file. Default: that of its only one. */
+  readonly member?: string | undefined;
   /** Of raw cells; of other formats the dtype that they have to have. */
   readonly dtype?: Dtype | undefined;
   /** Of raw cells; of other formats another shape for the same number of cells. */
@@ -33,35 +33,42 @@ export interface LocateOptions {
 }
 
 /** @throws FileFormatError, and on options that the file does not fit InvalidArgumentError, InvalidShapeError, UnsupportedDtypeError */
-export async function locate(operation: string, input: Input, options: LocateOptions): Promise<Located> {
-  const start = await input.readAt(0, TELLING_BYTES);
-  const format = options.format ?? formatOf(operation, input, start, options);
-  const located = await LOCATORS[format](operation, input, options);
+export async function locate(
+  operation: string,
+  input: Input,
+  options: LocateOptions & { readonly of?: readonly FileFormat[] },
+): Promise<Found> {
   const { dtype, shape } = options;
+  let format = options.format ?? (await formatOf(operation, input, dtype !== undefined && shape !== undefined));
+  // As .npy it says what it is not, and what it seems to be.
+  if (options.of?.includes(format) === false) format = "npy";
+  for (const [option, only] of [
+    ["key", "safetensors"],
+    ["member", "npz"],
+    ["offset", "raw"],
+  ] as const) {
+    if (options[option] === undefined || format === only) continue;
+    throw new InvalidArgumentError(operation, option, `none for ${format}`, describe(options[option]));
+  }
+  const located = await LOCATORS[format](operation, input, options);
   if (dtype !== undefined && dtype !== located.dtype) {
     throw new UnsupportedDtypeError(operation, `${located.dtype}, as ${input.path} has,`, dtype);
   }
-  if (shape === undefined) return located;
+  const end = located.offset + cellsOf(located.shape) * CELL_BYTES[located.dtype];
+  const found = { ...located, format, leftOver: format === "npy" ? input.size - end : 0 };
+  if (shape === undefined) return found;
   if (cellsOf(shape) !== cellsOf(located.shape)) {
     const message = `expected a shape of ${cellsOf(located.shape)} cells, as ${input.path} has, but got ${formatShape(shape)}`;
     throw new InvalidShapeError(operation, message, shape);
   }
-  return { ...located, shape };
-}
-
-function formatOf(operation: string, { path }: Input, start: Buffer, { dtype, shape }: LocateOptions): FileFormat {
-  if (isNpy(start)) return "npy";
-  if (path.endsWith(".safetensors")) return "safetensors";
-  if (path.endsWith(".npy")) return "npy";
-  if (dtype !== undefined && shape !== undefined) return "raw";
-  const message = `expected an .npy or safetensors file, or the dtype and shape of raw cells${describeLookalike(start, "npy")}`;
-  throw new FileFormatError(operation, path, message);
+  return { ...found, shape };
 }
 
 const LOCATORS: Readonly<
   Record<FileFormat, (operation: string, input: Input, options: LocateOptions) => Promise<Located>>
 > = {
   npy: (operation, input, { dtype }) => locateNpy(operation, input, dtype),
+  npz: (operation, input, { dtype, member }) => locateNpz(operation, input, member, dtype),
   safetensors: locateSafetensors,
   raw: locateRaw,
 };

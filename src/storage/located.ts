@@ -1,5 +1,13 @@
 import type { Dtype } from "../tensor/dtype.js";
 import type { Shape } from "../tensor/shape.js";
+import type { FileFormat } from "./format.js";
+
+/** A file's cells, and in what they are packed. */
+export interface Found extends Located {
+  readonly format: FileFormat;
+  /** Bytes after the cells that the shape has no use for, where the format allows none. */
+  readonly leftOver: number;
+}
 
 /** Cells that lie in row-major order from byte `offset` on. */
 export interface Located {

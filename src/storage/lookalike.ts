@@ -19,6 +19,11 @@ const isZip = (start: Buffer) => start.toString("latin1", 0, 4) === "PK\x03\x04"
 const firstEntry = (start: Buffer) =>
   start.length < 30 ? "" : start.toString("latin1", 30, 30 + start.readUInt16LE(26));
 
+/** Whether a file that begins so is a zip of arrays. */
+export function isNpz(start: Buffer): boolean {
+  return isZip(start) && firstEntry(start).endsWith(".npy");
+}
+
 /** The first that fits counts. */
 const KINDS: readonly Kind[] = [
   {
@@ -42,7 +47,7 @@ const KINDS: readonly Kind[] = [
       npy: 'write one of its arrays with numpy.save(path, numpy.load(file)["name"])',
       safetensors: "write its arrays with safetensors.numpy.save_file(dict(numpy.load(file)), path)",
     },
-    fits: (start) => isZip(start) && firstEntry(start).endsWith(".npy"),
+    fits: isNpz,
   },
   {
     name: "a PyTorch checkpoint, a zip with a pickle",

@@ -1,10 +1,10 @@
 // Which cells an .npy file has, and where.
-import { FileFormatError } from "../errors.js";
+import { describe, FileFormatError } from "../errors.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
-import { cellsOf, checkShape, formatShape } from "../tensor/shape.js";
+import { cellsOf, checkShape } from "../tensor/shape.js";
 import type { Input } from "./input.js";
 import type { Located } from "./located.js";
-import { NPY_MAGIC, readNpyHeader } from "./npy.js";
+import { readNpyHeader } from "./npy.js";
 
 /** NumPy's type strings without their order of bytes. */
 const DTYPES: Readonly<Record<string, Dtype>> = { f4: "float32", f8: "float64", f2: "float16", u1: "uint8" };
@@ -23,17 +23,17 @@ const BITS: Readonly<Record<string, readonly Dtype[]>> = {
   b1: ["uint8"],
 };
 
-export function isNpy(start: Buffer): boolean {
-  return start.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC);
-}
-
 /** NumPy's type string of a dtype. */
 export function descrOf(dtype: Dtype): string {
   return DESCRS[dtype];
 }
 
 /** @param wanted the dtype that bits are to be taken for. Throws FileFormatError. */
-export async function locateNpy(operation: string, input: Input, wanted: Dtype | undefined): Promise<Located> {
+export async function locateNpy(
+  operation: string,
+  input: Pick<Input, "path" | "size" | "readAt">,
+  wanted: Dtype | undefined,
+): Promise<Located> {
   const { path, size } = input;
   const { descr, structured, fortranOrder, shape, dataOffset } = await readNpyHeader(path, (at, length) =>
     input.readAt(at, length),
@@ -46,7 +46,8 @@ export async function locateNpy(operation: string, input: Input, wanted: Dtype |
   }
   const dtype = dtypeOf(descr, wanted);
   if (dtype === undefined) {
-    const bits = BITS[descr.slice(1)];
+    const name = descr.slice(1);
+    const bits = Object.hasOwn(BITS, name) ? BITS[name] : undefined;
     const remedy =
       bits === undefined ? 'use .astype("float32")' : `say dtype ${bits.join(" or ")} if these are its bits`;
     throw error(`expected dtype float32, float64, float16 or uint8 but got ${shorten(descr)} (${remedy})`);
@@ -57,12 +58,12 @@ export async function locateNpy(operation: string, input: Input, wanted: Dtype |
     );
   }
   const bytes = CELL_BYTES[dtype];
-  const checked = checkShape(operation, shape);
-  if (cellsOf(checked) * bytes > size - dataOffset) {
-    throw error(
-      `expected ${cellsOf(checked) * bytes} bytes of cells for shape ${formatShape(checked)} but the file has ${size - dataOffset}`,
-    );
+  // Sizes whose product is no number are beyond the file too.
+  const needed = shape.includes(0) ? 0 : cellsOf(shape) * bytes;
+  if (!(needed <= size - dataOffset)) {
+    throw error(`expected ${needed} bytes of cells for shape ${describe(shape)} but the file has ${size - dataOffset}`);
   }
+  const checked = checkShape(operation, shape);
   return { dtype, shape: checked, offset: dataOffset, swapped: descr.startsWith(">") ? bytes : 1 };
 }
 

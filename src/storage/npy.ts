@@ -1,13 +1,17 @@
 // NumPy's .npy: a magic string, a version, a Python dict literal that says dtype, order and shape, then the cells.
 // Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html, versions 1.0, 2.0 and 3.0.
 import { isUtf8 } from "node:buffer";
-import { describe, FileFormatError } from "../errors.js";
-import { cellsOf, type Shape } from "../tensor/shape.js";
+import { FileFormatError } from "../errors.js";
+import type { Shape } from "../tensor/shape.js";
 import { describeLookalike, TELLING_BYTES } from "./lookalike.js";
 import { type NpyDict, parseNpyDict } from "./npy-dict.js";
 
 /** How every .npy file begins. */
-export const NPY_MAGIC = Buffer.from("\x93NUMPY", "latin1");
+const NPY_MAGIC = Buffer.from("\x93NUMPY", "latin1");
+export function isNpy(start: Buffer): boolean {
+  return start.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC);
+}
+
 /** Magic, version, and the header's length: 2 bytes in version 1, 4 from version 2 on. */
 const PREAMBLE_BYTES = 12;
 /** NumPy pads so that the cells start at a multiple of this. */
@@ -32,7 +36,7 @@ export async function readNpyHeader(path: string, readAt: ReadAt): Promise<NpyHe
     throw error(message);
   };
   const preamble = await readAt(0, PREAMBLE_BYTES);
-  if (!preamble.subarray(0, NPY_MAGIC.length).equals(NPY_MAGIC)) {
+  if (!isNpy(preamble)) {
     const looks = describeLookalike(await readAt(0, TELLING_BYTES), "npy");
     return fail(`expected an .npy file but its magic string is missing${looks}`);
   }
@@ -52,31 +56,6 @@ export async function readNpyHeader(path: string, readAt: ReadAt): Promise<NpyHe
   if (major === 3 && !isUtf8(header)) return fail("expected a header in UTF-8");
   const dict = parseNpyDict(header.toString(major === 3 ? "utf8" : "latin1"), error);
   return { version: `${major}.${minor}`, ...dict, dataOffset: start + length };
-}
-
-/**
- * Holds a header to what normpool reads: little-endian float32 in C order, all cells within `fileBytes`. Returns how many bytes are
- * left over after them. Throws FileFormatError.
- */
-export function checkNpyFloat32(path: string, header: NpyHeader, fileBytes: number): number {
-  const { descr, structured, fortranOrder, shape, dataOffset } = header;
-  const error = (message: string) => new FileFormatError("npy", path, message);
-  if (structured) {
-    const remedy = 'write one field with numpy.save(path, array["name"].astype("float32"))';
-    throw error(`expected dtype <f4 (float32) but got the structured type ${shorten(descr)} (${remedy})`);
-  }
-  if (descr !== "<f4") throw error(`expected dtype <f4 (float32) but got ${shorten(descr)} (use .astype("float32"))`);
-  if (fortranOrder) throw error("expected C order but got Fortran order (use numpy.ascontiguousarray)");
-  const wanted = shape.includes(0) ? 0 : cellsOf(shape) * 4;
-  const there = fileBytes - dataOffset;
-  if (wanted > there) {
-    throw error(`expected ${wanted} bytes of cells for shape ${describe(shape)} but the file has ${there}`);
-  }
-  return there - wanted;
-}
-
-function shorten(text: string): string {
-  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
 /**

@@ -1,7 +1,7 @@
 // The header of a safetensors file: a JSON object of names to dtype, shape and place, and of __metadata__ to strings. It is held to
 // what Python's reader holds it to, and to what the format says beyond that: no name twice, and "{" as its first character.
 import { isUtf8 } from "node:buffer";
-import { describe } from "../errors.js";
+import { describe, InvalidArgumentError } from "../errors.js";
 import type { Shape } from "../tensor/shape.js";
 import { BITS } from "./safetensors-dtypes.js";
 import { Scanner } from "./scanner.js";
@@ -175,8 +175,13 @@ function checkPlaces(
   if (before !== dataBytes) throw error(`expected ${before} bytes of cells after the header but got ${dataBytes}`);
 }
 
-/** The header's text for tensors in this order, padded so that the cells start at a multiple of 8. */
+/**
+ * What comes before the cells of tensors in this order: the header and its length, padded so that the cells start at a multiple of 8. Throws
+ * InvalidArgumentError of `argument` where it is too long.
+ */
 export function formatSafetensorsHeader(
+  operation: string,
+  argument: string,
   tensors: readonly (readonly [name: string, entry: TensorEntry])[],
   metadata: readonly (readonly [key: string, value: string])[],
 ): Buffer {
@@ -187,5 +192,12 @@ export function formatSafetensorsHeader(
   // fromEntries makes an own property of `__proto__` too.
   const first = metadata.length === 0 ? [] : [[METADATA, Object.fromEntries(metadata)]];
   const json = Buffer.from(JSON.stringify(Object.fromEntries([...first, ...entries])));
-  return Buffer.concat([json, Buffer.alloc(-json.length & 7, " ")]);
+  const header = Buffer.concat([json, Buffer.alloc(-json.length & 7, " ")]);
+  if (header.length > MAX_HEADER_BYTES) {
+    const expected = `names, shapes and metadata of at most ${MAX_HEADER_BYTES} bytes`;
+    throw new InvalidArgumentError(operation, argument, expected, String(header.length));
+  }
+  const length = Buffer.alloc(LENGTH_BYTES);
+  length.writeBigUInt64LE(BigInt(header.length));
+  return Buffer.concat([length, header]);
 }

@@ -5,7 +5,8 @@ import type { StateDict, StateTensor } from "../layers/state.js";
 import { cellsOf, type Shape, sizesOf } from "../tensor/shape.js";
 import { bufferOf, byteOffsetOf, isGone, kindOf, lengthOf } from "../tensor/typed-arrays.js";
 import { writeOutput } from "./output.js";
-import { formatSafetensorsHeader, LENGTH_BYTES, MAX_HEADER_BYTES, METADATA } from "./safetensors-header.js";
+import { formatSafetensorsHeader } from "./safetensors-header.js";
+import { checkName, entriesOf, metadataOf } from "./safetensors-text.js";
 
 const OPERATION = "writeSafetensors";
 
@@ -26,42 +27,16 @@ export async function writeSafetensors(
 ): Promise<void> {
   const { metadata } = readOptions<Complete<WriteSafetensorsOptions>>(OPERATION, options, { metadata: {} });
   if (typeof path !== "string") throw new InvalidArgumentError(OPERATION, "path", "a string", describe(path));
-  const tensors = entriesOf("dict", "tensors", dict).map(([name, tensor]) => [name, readTensor(name, tensor)] as const);
-  const strings = entriesOf("metadata", "strings", metadata);
-  for (const [key, value] of strings) checkText(`metadata[${describe(key)}]`, value);
-  const header = formatSafetensorsHeader(tensors.map(placedAfter()), strings);
-  if (header.length > MAX_HEADER_BYTES) {
-    const expected = `names, shapes and metadata of at most ${MAX_HEADER_BYTES} bytes`;
-    throw new InvalidArgumentError(OPERATION, "dict", expected, String(header.length));
-  }
-  const length = Buffer.alloc(LENGTH_BYTES);
-  length.writeBigUInt64LE(BigInt(header.length));
-  const parts = [length, header, ...tensors.map(([, { cells }]) => cells)];
+  const tensors = entriesOf(OPERATION, "dict", "tensors", dict).map(
+    ([name, tensor]) => [name, readTensor(name, tensor)] as const,
+  );
+  const strings = metadataOf(OPERATION, metadata);
+  const header = formatSafetensorsHeader(OPERATION, "dict", tensors.map(placedAfter()), strings);
+  const parts = [header, ...tensors.map(([, { cells }]) => cells)];
   const bytes = parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
   await writeOutput(OPERATION, path, bytes, async (output) => {
     for (const part of parts) await output.write(part);
   });
-}
-
-/** Own entries of a plain object. What is none, such as a Map, has entries that Object.entries does not see. */
-function entriesOf<T>(argument: string, of: string, value: Readonly<Record<string, T>>): [string, T][] {
-  return reading(OPERATION, argument, `a plain object of ${of}`, () => ownEntries(argument, of, value));
-}
-
-function ownEntries<T>(argument: string, of: string, value: Readonly<Record<string, T>>): [string, T][] {
-  const prototype = typeof value === "object" && value !== null ? Object.getPrototypeOf(value) : undefined;
-  // Another realm's Object.prototype is not this one's, but has no prototype either.
-  const plain = prototype === null || (prototype !== undefined && Object.getPrototypeOf(prototype) === null);
-  if (!plain) throw new InvalidArgumentError(OPERATION, argument, `a plain object of ${of}`, describe(value));
-  const entries = Object.entries(value);
-  for (const [key] of entries) checkText(`a key of ${argument}`, key);
-  return entries;
-}
-
-/** Half of a surrogate pair is no text: UTF-8 has no bytes for it. */
-function checkText(argument: string, value: unknown): void {
-  if (typeof value === "string" && !/\p{Surrogate}/u.test(value)) return;
-  throw new InvalidArgumentError(OPERATION, argument, "a well-formed string", describe(value));
 }
 
 /** The format's names of the arrays that it has, and bytes of an element. */
@@ -83,9 +58,7 @@ function readTensor(name: string, tensor: unknown): Read {
   const argument = `dict[${describe(name)}]`;
   const fail = (of: string, expected: string, received: unknown) =>
     new InvalidArgumentError(OPERATION, argument + of, expected, describe(received));
-  if (name === METADATA) {
-    throw fail("", "a name that the format does not keep for strings (the option metadata)", name);
-  }
+  checkName(OPERATION, argument, name);
   const expected = "a tensor, { shape, data },";
   if (typeof tensor !== "object" || tensor === null) throw fail("", expected, tensor);
   const { shape, data } = reading(OPERATION, argument, expected, () => {

@@ -72,6 +72,11 @@ export interface SafetensorsFile {
   readonly dataOffset: number;
 }
 
+/** Whether a file that begins so may be one. */
+export function isSafetensors(start: Buffer): boolean {
+  return start[LENGTH_BYTES] === "{".charCodeAt(0) && start.readBigUInt64LE() <= MAX_HEADER_BYTES;
+}
+
 export async function readHeader(operation: string, input: Input): Promise<SafetensorsFile> {
   const first = await input.readAt(0, TELLING_BYTES);
   const looks = first[LENGTH_BYTES] === "{".charCodeAt(0) ? "" : describeLookalike(first, "safetensors");

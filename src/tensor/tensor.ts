@@ -19,6 +19,8 @@ export interface Holding {
   commit?(): Promise<void>;
   /** Begins the journal of a call that writes to it, if it has one. `work`: what the call is, by name. */
   readonly beginParts?: ((operation: string, work: Readonly<Record<string, string>>) => Promise<PartLog>) | undefined;
+  /** Settled when it is released and nothing is left that was not committed. */
+  readonly gone?: Promise<void>;
   /** Gives back what is the pool's. Not called twice. */
   release(): void;
 }
@@ -30,6 +32,8 @@ interface Life {
   /** Calls that use the cells now. They are released when the last one ends, even if the tensor is disposed before. */
   pins: number;
   disposed: boolean;
+  /** Whether its file is being put in its place: its descriptor is closed meanwhile. */
+  committing: boolean;
 }
 
 /** Undefined of what is no tensor: a Proxy of one, an object that inherits from one. */
@@ -63,7 +67,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     this.dtype = dtype;
     this.shape = shape;
     this.#data = (holding.data ?? undefined) as TypedArrays[D] | undefined;
-    this.#life = { holding, pins: 0, disposed: false };
+    this.#life = { holding, pins: 0, disposed: false, committing: false };
     // Calls work on as many bytes as these fields say.
     Object.freeze(this);
   }
@@ -92,7 +96,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
 
   /**
    * A copy of cells, wherever they are: those from `from` on, and before `to`, in row-major order. Default: all.
-   * @throws (as rejection) InvalidArgumentError, ReadFailedError
+   * @throws (as rejection) InvalidArgumentError, also where the cells do not fit in one array; ReadFailedError, FileFormatError
    */
   async read(range: Partial<CellRange> = {}): Promise<TypedArrays[D]> {
     const operation = "tensor.read";
@@ -109,6 +113,9 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
           ? await holding.read?.(from * bytes, (to - from) * bytes)
           : copyOf(holding.data, from * bytes, (to - from) * bytes);
       return DTYPES[this.dtype].view(buffer as SharedArrayBuffer, 0, to - from);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw new InvalidArgumentError(operation, "range", "cells that fit in one array", `${to - from} cells`);
     } finally {
       unpinLife(life);
     }
@@ -158,8 +165,10 @@ export function checkTensor(operation: string, argument: string, value: unknown)
   return value as Tensor;
 }
 
-function checkAlive(operation: string, argument: string, { disposed }: Life): void {
+function checkAlive(operation: string, argument: string, { disposed, committing }: Life): void {
   if (disposed) throw new InvalidArgumentError(operation, argument, "a live tensor", "a disposed one");
+  if (committing)
+    throw new InvalidArgumentError(operation, argument, "a tensor at rest", "one that is being committed");
 }
 
 /** Throws InvalidArgumentError where `out` has some bytes of `tensor`, but not all in the same places: cells would be read too late. */
@@ -225,14 +234,35 @@ function placeOf(tensor: Tensor): { readonly of: object | string; readonly start
   return { of: bufferOf(data as ArrayBufferView), start, end: start + bytes };
 }
 
-/** What `commit` does of a tensor that is written to a file. Throws InvalidArgumentError of another. */
-export function commitOf(operation: string, tensor: Tensor): () => Promise<void> {
+/** `commit` of a tensor that is written to a file. One that fails leaves the tensor disposed of: it has no file any more. */
+export async function commit(operation: string, tensor: Tensor): Promise<void> {
   const life = lifeOf(tensor);
   if (life === undefined) throw notATensor(operation, tensor);
+  // Who commits again waits for the first time.
+  if (life.committing) return life.holding?.commit?.();
   checkAlive(operation, "tensor", life);
-  const holding = life.holding as Holding;
   if (life.pins > 0) throw new InvalidArgumentError(operation, "tensor", "one that no call works on", "one in use");
-  return () => holding.commit?.() ?? Promise.resolve();
+  life.committing = true;
+  // One that is disposed of meanwhile is released afterwards.
+  life.pins++;
+  try {
+    await life.holding?.commit?.();
+  } catch (error) {
+    if (!life.disposed) tensor.dispose();
+    throw error;
+  } finally {
+    life.committing = false;
+    unpinLife(life);
+  }
+}
+
+/** Disposes of a tensor, and waits until nothing of it is left. */
+export async function disposeOf(operation: string, tensor: Tensor): Promise<void> {
+  const life = lifeOf(tensor);
+  if (life === undefined) throw notATensor(operation, tensor);
+  const { holding } = life;
+  tensor.dispose();
+  await holding?.gone;
 }
 
 function copyOf(data: ArrayBufferView, at: number, bytes: number): SharedArrayBuffer {

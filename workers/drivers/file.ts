@@ -73,6 +73,10 @@ function checkUnchanged({ path, descriptor, id, size, modified }: FileSpec): voi
   const fail = (why: string) => new FileFault({ path, does: "read", why });
   if (`${found.dev}:${found.ino}` !== id) throw fail("it is another file than when it was opened first");
   if (found.size < size) throw fail(`expected ${size} bytes but it has become shorter, ${found.size}`);
+  // What is written to it then is lost. Who reads has all that there was.
+  if (modified === null && found.nlink === 0n) {
+    throw new FileFault({ path, does: "write", why: "it was deleted, or replaced by another, while it was open" });
+  }
   if (modified !== null && String(found.mtimeNs) !== modified) throw fail("it was changed since it was opened first");
 }
 

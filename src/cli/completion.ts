@@ -1,0 +1,52 @@
+// `normpool completion`: scripts that make shells complete sub-commands and options, from what the program itself knows.
+import { Argument, type Command } from "commander";
+import type { AddCommand } from "./layer-command.js";
+import { print } from "./terminal.js";
+
+export function addCompletionCommand(addCommand: AddCommand, program: Command): void {
+  addCommand("completion", ['eval "$(normpool completion bash)"', "normpool completion fish | source"])
+    .summary("a script for a shell's completion")
+    .description("Print a script that makes a shell complete sub-commands, options and files.")
+    .addArgument(new Argument("<shell>").choices(Object.keys(SCRIPTS)))
+    .action((shell: keyof typeof SCRIPTS) => print(SCRIPTS[shell](program)));
+}
+
+const SCRIPTS = {
+  bash,
+  // Its own emulation of bash.
+  zsh: (program: Command) => `autoload -U +X bashcompinit && bashcompinit\n${bash(program)}`,
+  fish,
+} as const;
+
+const flagsOf = (command: Command) => [...command.options.map(({ long }) => long as string), "--help"];
+
+function bash(program: Command): string {
+  const cases = program.commands.map((command) => `    ${command.name()}) words="${flagsOf(command).join(" ")}" ;;`);
+  return `_normpool() {
+  local words word="\${COMP_WORDS[COMP_CWORD]}"
+  case "\${COMP_WORDS[1]}" in
+${cases.join("\n")}
+  esac
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W "${program.commands.map((command) => command.name()).join(" ")} --help --version" -- "$word"))
+  elif [[ "$word" == -* ]]; then
+    COMPREPLY=($(compgen -W "$words" -- "$word"))
+  else
+    COMPREPLY=($(compgen -f -- "$word"))
+  fi
+}
+complete -o filenames -F _normpool normpool`;
+}
+
+function fish(program: Command): string {
+  const quoted = (text: string) => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+  return program.commands
+    .flatMap((command) => [
+      `complete -c normpool -n __fish_use_subcommand -a ${command.name()} -d ${quoted(command.summary())}`,
+      ...command.options.map(
+        ({ long, description }) =>
+          `complete -c normpool -n '__fish_seen_subcommand_from ${command.name()}' -l ${(long as string).slice(2)} -d ${quoted(description)}`,
+      ),
+    ])
+    .join("\n");
+}

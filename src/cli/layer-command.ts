@@ -1,0 +1,108 @@
+// The sub-command of a layer: its options and help.
+import { type Command, Option } from "commander";
+import { parseAxis, parseEps, parseMomentum, parseThreads } from "./arguments.js";
+import { STREAM } from "./inputs.js";
+import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
+import { UsageError } from "./outputs.js";
+import { formatSummary } from "./report.js";
+import { type RunOptions, runLayer } from "./run.js";
+import { addSourceOptions } from "./source.js";
+import { complain, print, printable } from "./terminal.js";
+
+/** Makes a sub-command whose help ends with these lines. */
+export type AddCommand = (name: string, examples: readonly string[]) => Command;
+
+export function addLayerCommands(addCommand: AddCommand, signal: AbortSignal): void {
+  for (const layer of LAYER_COMMANDS) addLayerCommand(addCommand(layer.name, layer.examples), layer, signal);
+}
+
+function addLayerCommand(command: Command, layer: LayerCommand, signal: AbortSignal): void {
+  command
+    .summary(layer.summary)
+    .description(`Normalise ${layer.summary}. Files of any size: memory does not grow with them.`)
+    .argument("<inputs...>", "files (.npy, .npz, .safetensors, raw), folders of them, patterns, or - for stdin")
+    .option(
+      "-o, --output <file>",
+      "the file to write, its format by its name (.safetensors, .bin for raw cells, else .npy); - for stdout",
+    )
+    .option("--out-dir <folder>", "where the outputs of several inputs go, under their names")
+    .option(
+      "--in-place",
+      "write over the input itself, without room for another file; an interruption leaves some cells normalised and others not",
+      false,
+    )
+    .option("--force", "replace files that exist, once the new ones are complete; also the input", false);
+  addLayerOptions(command, layer);
+  addSourceOptions(command)
+    .option("--stats", "say mean and deviation before and after: two passes more over the files", false)
+    .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
+    .option("--json", "print the summary as JSON, a line a file", false)
+    .option("--quiet", "print nothing but errors", false)
+    .action((inputs: string[], options: RunOptions & { readonly json: boolean }) =>
+      run(command, layer, inputs, options, signal),
+    );
+}
+
+function addLayerOptions(command: Command, { eps, channelAxis, state, options }: LayerCommand): void {
+  for (const { flags, description, parse, required = false } of options) {
+    command.addOption(new Option(flags, description).argParser(parse).makeOptionMandatory(required));
+  }
+  if (eps !== undefined) command.option("--eps <number>", eps, parseEps);
+  if (channelAxis !== "none") {
+    const otherwise = channelAxis === "guessed" ? "1" : "the last dimensions";
+    command.option(
+      "--channel-axis <dimension>",
+      `which dimension has the channels: -1 for the last (default: ${otherwise})`,
+      parseAxis,
+    );
+  }
+  if (state === "none") return;
+  const what = state === "weights" ? "weight and bias" : "weight, bias and running statistics";
+  command
+    .option("--state <file>", `a safetensors file with ${what}, by PyTorch's names`)
+    .option("--prefix <text>", 'what comes before their names, such as "encoder.norm1."');
+  if (state === "weights") return;
+  command
+    .option("--train", "normalise with the data's own statistics, and update the running ones")
+    .option("--eval", "normalise with the running statistics (default where --state has them)")
+    .option(
+      "--momentum <number>",
+      "share of the new statistics in the running ones, or none for the plain average (default: 0.1)",
+      parseMomentum,
+    )
+    .option("--save-state <file>", "write weights and running statistics as a safetensors file afterwards");
+}
+
+async function run(
+  command: Command,
+  layer: LayerCommand,
+  inputs: readonly string[],
+  options: RunOptions & { readonly json: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const { json, quiet, output } = options;
+  const to = output === STREAM ? process.stderr : process.stdout;
+  // After the bar, which would overwrite them.
+  const [lines, warnings]: [string[], string[]] = [[], []];
+  try {
+    await runLayer(
+      layer,
+      inputs,
+      options,
+      {
+        onSummary: async (summary) => {
+          lines.push(json ? printable(JSON.stringify(summary)) : formatSummary(summary, to));
+        },
+        onWarning: (text) => warnings.push(text),
+      },
+      signal,
+    );
+  } catch (error) {
+    if (error instanceof UsageError) command.error(`error: ${error.message}`);
+    throw error;
+  } finally {
+    if (!quiet) for (const warning of warnings) complain("warning: ", warning);
+    // Files that are done are, whatever became of later ones.
+    if (lines.length > 0 && (json || !quiet)) await print(lines.join(json ? "\n" : "\n\n"), to);
+  }
+}

@@ -1,0 +1,56 @@
+// Which layer a file goes through: with weights and running statistics where there are any.
+import type { Tensor } from "../index.js";
+import type { LayerArguments, LayerCommand } from "./layers.js";
+import { UsageError } from "./outputs.js";
+import { readState, type StateOptions, writeState } from "./state.js";
+import { likelyChannelsLast } from "./warnings.js";
+
+export interface LayerOptions extends StateOptions, Omit<LayerArguments, "state" | "tracks" | "dtype"> {
+  readonly train?: boolean;
+  readonly eval?: boolean;
+}
+
+/** The layer for each file: one for all where it keeps running statistics. */
+export class Layers {
+  readonly #command: LayerCommand;
+  readonly #options: LayerOptions;
+  readonly #state: LayerArguments["state"];
+  readonly #tracks: boolean;
+  #last: ReturnType<LayerCommand["make"]> | undefined;
+
+  private constructor(command: LayerCommand, options: LayerOptions, state: LayerArguments["state"]) {
+    this.#command = command;
+    this.#options = options;
+    this.#state = state;
+    const { train = false, eval: evaluates = false, saveState } = options;
+    const runs = "running_mean" in state;
+    if (train && evaluates) throw new UsageError("expected one of --train and --eval");
+    if (evaluates && !runs) throw new UsageError("expected --state with running statistics for --eval");
+    this.#tracks = command.state === "statistics" && (runs || train || saveState !== undefined);
+  }
+
+  static async read(command: LayerCommand, options: LayerOptions): Promise<Layers> {
+    return new Layers(command, options, await readState(options));
+  }
+
+  for(x: Tensor) {
+    if (this.#tracks && this.#last !== undefined) return this.#last;
+    const dtype = x.dtype === "float64" ? "float64" : "float32";
+    const layer = this.#command.make(x.shape, { ...this.#options, state: this.#state, tracks: this.#tracks, dtype });
+    if (Object.keys(this.#state).length > 0) layer.loadStateDict(this.#state);
+    // Running statistics are there to be used.
+    layer.train(this.#options.train ?? !("running_mean" in this.#state));
+    this.#last = layer;
+    return layer;
+  }
+
+  async save(): Promise<void> {
+    if (this.#last !== undefined) await writeState(this.#last, this.#options);
+  }
+
+  /** What a shape lets suspect. */
+  suspect({ shape }: Tensor): string | undefined {
+    const { channelAxis } = this.#options;
+    return this.#command.channelAxis === "guessed" && channelAxis === undefined ? likelyChannelsLast(shape) : undefined;
+  }
+}

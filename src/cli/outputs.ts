@@ -1,0 +1,73 @@
+// Which file each input goes to, and what may be replaced: all of it known before any work.
+import { mkdir, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import type { OutputFormat } from "../index.js";
+import { outputFormatOf } from "../storage/file-tensor.js";
+import { expandInputs, STREAM } from "./inputs.js";
+
+export interface OutputOptions {
+  readonly output?: string;
+  readonly outDir?: string;
+  readonly inPlace?: boolean;
+  readonly force?: boolean;
+}
+
+export interface Job {
+  readonly input: string;
+  /** Null where the input is written in place. */
+  readonly output: string | null;
+}
+
+/** Arguments that do not fit each other. */
+export class UsageError extends Error {}
+
+/** Throws UsageError, and Error where a file is in the way. */
+export async function planJobs(names: readonly string[], options: OutputOptions): Promise<Job[]> {
+  const { output, outDir, inPlace = false, force = false } = options;
+  if ([output !== undefined, outDir !== undefined, inPlace].filter(Boolean).length !== 1) {
+    throw new UsageError("expected one of --output, --out-dir and --in-place");
+  }
+  const inputs = await expandInputs(names);
+  if (output !== undefined && inputs.length > 1) {
+    throw new UsageError(`expected one input for --output but got ${inputs.length}: --out-dir takes many`);
+  }
+  if (inputs.filter((input) => input === STREAM).length > 1) throw new UsageError("expected - (stdin) once");
+  if (inPlace) {
+    if (inputs.includes(STREAM)) throw new UsageError("expected files for --in-place but got - (stdin)");
+    return inputs.map((input) => ({ input, output: null }));
+  }
+  if (outDir === undefined) {
+    if (output !== STREAM && !force) await refuseExisting(output as string);
+    return inputs.map((input) => ({ input, output: output as string }));
+  }
+  if (inputs.includes(STREAM)) throw new UsageError("expected --output for - (stdin)");
+  const jobs = inputs.map((input) => ({ input, output: join(outDir, outputNameOf(input)) }));
+  const taken = new Map<string, string>();
+  for (const { input, output: own } of jobs) {
+    const other = taken.get(own);
+    if (other !== undefined)
+      throw new UsageError(`expected inputs of different names but ${other} and ${input} are both to be ${own}`);
+    taken.set(own, input);
+    if (!force) await refuseExisting(own);
+  }
+  await mkdir(outDir, { recursive: true });
+  return jobs;
+}
+
+/** The format that a name asks for; .npy where it says nothing. */
+export function formatOfName(path: string): OutputFormat {
+  const format = outputFormatOf(path);
+  return format !== "raw" || /\.(bin|raw|dat|f16|bf16|f32|f64)$/.test(path) ? format : "npy";
+}
+
+function outputNameOf(input: string): string {
+  const name = basename(input).replace(/\.npz$/, ".npy");
+  // A name that says nothing of the format would say it wrong.
+  return formatOfName(name) === "npy" && !name.endsWith(".npy") ? `${name}.npy` : name;
+}
+
+/** Of what is no regular file who writes there says what is wrong. */
+async function refuseExisting(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isFile()) throw new Error(`${path}: it exists (--force replaces it, once the new one is complete)`);
+}
