@@ -87,7 +87,7 @@ export function floatEntry(key: string, shape: Shape, values: Parameter | null):
   return values === null ? [] : [{ key, shape, get: () => values, set: (loaded) => values.set(loaded) }];
 }
 
-function checkPrefix(operation: string, prefix: unknown): string {
+export function checkPrefix(operation: string, prefix: unknown): string {
   if (typeof prefix === "string") return prefix;
   throw new InvalidArgumentError(operation, "prefix", "a string", describe(prefix));
 }
