@@ -5,8 +5,10 @@ import { availableParallelism } from "node:os";
 import { Command, CommanderError, Option } from "commander";
 import { MAX_THREADS } from "../pool.js";
 import { describeSystemError } from "../storage/system-error.js";
+import { addApply } from "./apply.js";
 import { parseEps, parseOutput, parseSize, parseSizes, parseThreads } from "./arguments.js";
 import { type BenchCommandOptions, runBenchCommand } from "./bench.js";
+import { addFit } from "./fit.js";
 import { watchSignals } from "./interrupt.js";
 import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
 import { inspectNpy } from "./npy-file.js";
@@ -88,6 +90,8 @@ function makeProgram(signal: AbortSignal, onHelp: (text: string) => void): Comma
       "\nExample:\n  normpool layer-norm embeddings.npy -o normalised.npy\n\nnormpool layer-norm --help shows its options.",
     );
   for (const layer of LAYER_COMMANDS) addLayerCommand(program, layer, signal);
+  addFit(addCommand(program, "fit", "normpool fit train/*.npy -o scaler.safetensors"), signal);
+  addApply(addCommand(program, "apply", "normpool apply scaler.safetensors test.npy -o out.npy"), signal);
   addCommand(program, "info", "normpool info images.npy")
     .summary("what an .npy file holds")
     .description("Print what an .npy file's header says.")
