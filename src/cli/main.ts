@@ -14,6 +14,7 @@ import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
 import { inspectNpy } from "./npy-file.js";
 import { formatRows, formatSummary } from "./report.js";
 import { type RunOptions, runLayer } from "./run.js";
+import { addStats } from "./stats.js";
 import { complain, ignoreStreamErrors, print, printable } from "./terminal.js";
 
 const EXIT = { failure: 1, usage: 2 } as const;
@@ -92,6 +93,7 @@ function makeProgram(signal: AbortSignal, onHelp: (text: string) => void): Comma
   for (const layer of LAYER_COMMANDS) addLayerCommand(program, layer, signal);
   addFit(addCommand(program, "fit", "normpool fit train/*.npy -o scaler.safetensors"), signal);
   addApply(addCommand(program, "apply", "normpool apply scaler.safetensors test.npy -o out.npy"), signal);
+  addStats(addCommand(program, "stats", "normpool stats images.npy --channel-axis -1 --html stats.html"), signal);
   addCommand(program, "info", "normpool info images.npy")
     .summary("what an .npy file holds")
     .description("Print what an .npy file's header says.")
