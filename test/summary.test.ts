@@ -1,4 +1,5 @@
 // What a look at every cell tells, beside plain sums of all cells at once.
+import { fileURLToPath } from "node:url";
 import { NormPool, type Tensor } from "normpool";
 import { afterAll, expect, test } from "vitest";
 import { histograms } from "../src/summary/histogram.js";
@@ -76,6 +77,17 @@ test("of every dtype, from the largest numbers to none", async () => {
   expect(one).toEqual([{ from: 3, to: 3, count: 2 }]);
   const none = pool.tensor("float32", [0, 3]);
   expect([...(await summarise("test", none, channelsOf(none, 1), {})).counts]).toEqual([0, 0, 0]);
+});
+
+test("of cells in a file, big-endian ones too", async () => {
+  for (const name of ["big-endian.npy", "float64.npy"]) {
+    const x = await pool.open(fileURLToPath(new URL(`../../test/fixtures/${name}`, import.meta.url)));
+    const cells = [...(await x.read())] as number[];
+    const { counts, least, largest } = await summarise("test", x, channelsOf(x, null), {});
+    expect([counts[0], least[0], largest[0]]).toEqual([x.size, Math.min(...cells), Math.max(...cells)]);
+    expect([...(await x.read({ from: 1, to: 3 }))]).toEqual(cells.slice(1, 3));
+    expect(Math.max(...cells)).toBeLessThan(1e6);
+  }
 });
 
 test("an abort ends it between two pieces", async () => {

@@ -29,16 +29,14 @@ class FileHolding implements Holding {
     this.spec = spec;
   }
 
-  async read(at: number, bytes: number): Promise<SharedArrayBuffer> {
+  async read(target: Uint8Array, at: number): Promise<void> {
     const { path, offset, id, modified, swapped } = this.spec;
-    return withInput("tensor.read", path, async (input) => {
+    await withInput("tensor.read", path, async (input) => {
       if (input.identity.id !== id || (modified !== null && input.identity.modified !== modified)) {
         throw new ReadFailedError("tensor.read", path, "it was changed since it was opened first");
       }
-      const cells = Buffer.from(new SharedArrayBuffer(bytes));
-      await input.fill(cells, offset + at);
-      swap(cells, swapped);
-      return cells.buffer;
+      await input.fill(target, offset + at);
+      swap(Buffer.from(target.buffer, target.byteOffset, target.byteLength), swapped);
     });
   }
 

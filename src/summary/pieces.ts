@@ -2,8 +2,8 @@
 import { nextTurn } from "../clock.js";
 import { AbortedError } from "../errors.js";
 import { CODECS } from "../storage/safetensors-dtypes.js";
-import type { Dtype } from "../tensor/dtype.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
+import { readInto, type Tensor } from "../tensor/tensor.js";
 
 /** What is told and asked between two pieces. */
 export interface Watch {
@@ -21,28 +21,33 @@ export async function eachPiece(
   use: (piece: Float64Array, from: number) => void,
 ): Promise<void> {
   const { size, dtype } = x;
+  const bytes = CELL_BYTES[dtype];
+  const read = new Uint8Array(bytes * Math.min(cells, size));
   const piece = new Float64Array(Math.min(cells, size));
   for (let from = 0; from < size; from += cells) {
     onShare?.(from / size);
     if (signal?.aborted) throw new AbortedError(operation, signal.reason);
-    const to = Math.min(size, from + cells);
-    putNumbers(dtype, await x.read({ from, to }), piece);
-    use(piece.subarray(0, to - from), from);
+    const count = Math.min(cells, size - from);
+    await readInto(x, from, read.subarray(0, bytes * count));
+    putNumbers(dtype, read.buffer, count, piece);
+    use(piece.subarray(0, count), from);
     // Reading memory takes no turn of the event loop by itself.
     await nextTurn();
   }
   onShare?.(1);
 }
 
-/** Two bytes a cell are looked up: as bits, since not every Node has a Float16Array. */
-function putNumbers(dtype: Dtype, cells: ArrayBufferView, target: Float64Array): void {
-  if (dtype !== "float16" && dtype !== "bfloat16") {
-    target.set(cells as unknown as ArrayLike<number>);
-    return;
+/** The first `count` cells as numbers. */
+function putNumbers(dtype: Dtype, cells: ArrayBuffer, count: number, target: Float64Array): void {
+  if (dtype === "float64") target.set(new Float64Array(cells, 0, count));
+  else if (dtype === "float32") target.set(new Float32Array(cells, 0, count));
+  else if (dtype === "uint8") target.set(new Uint8Array(cells, 0, count));
+  else {
+    // Looked up: not every Node has a Float16Array.
+    const table = valuesOf(dtype);
+    const bits = new Uint16Array(cells, 0, count);
+    for (let i = 0; i < count; i++) target[i] = table[bits[i] as number] as number;
   }
-  const table = valuesOf(dtype);
-  const bits = new Uint16Array(cells.buffer, cells.byteOffset, cells.byteLength / 2);
-  for (let i = 0; i < bits.length; i++) target[i] = table[bits[i] as number] as number;
 }
 
 const tables = new Map<Dtype, Float32Array>();
