@@ -118,3 +118,20 @@ describe("fit and apply", () => {
     expect(readNpy(at("c.npy"), [200, FEATURES])[0]).not.toBe(a[0]);
   });
 });
+
+test.each(["fit", "apply", "stats"])(
+  "the help of %s has an example, which it takes, and its errors name it",
+  (name) => {
+    const example = new RegExp(`\nExample:\n  normpool (${name} .*)\n$`).exec(run(name, "--help").stdout)?.[1];
+    // A file that is not there comes after the arguments.
+    const { status, stderr } = run(...(example ?? "").split(" "));
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringContaining("no such file or directory (ENOENT)"),
+    });
+    expect(run(name)).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining(`(normpool ${name} --help shows how)`),
+    });
+  },
+);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NormPool, readSafetensors, StandardScaler, type StateDict, type Tensor, writeSafetensors } from "normpool";
 import { afterAll, describe, expect, test } from "vitest";
-import { toHalf } from "./half.js";
+import { fromHalf, toHalf } from "./half.js";
 import { expectSameBits, normal } from "./support.js";
 
 const FIXTURES = fileURLToPath(new URL("../../test/fixtures/", import.meta.url));
@@ -178,6 +178,19 @@ test("channels anywhere, and of every dtype", async () => {
     for (let i = 0; i < c; i++) expect(scaler.var?.[i]).toBeCloseTo(first.var?.[i] as number, 11);
     const y = await scaler.transform(pool, x);
     expect([y.dtype, y.shape]).toEqual([x.dtype === "uint8" ? "float32" : x.dtype, x.shape]);
+    const standardised = (value: number, i: number) =>
+      (value - (scaler.mean?.[i % c] as number)) / (scaler.scale?.[i % c] as number);
+    const numbersOf = (tensor: Tensor) =>
+      tensor.dtype === "float16" || tensor.dtype === "bfloat16"
+        ? fromHalf(tensor.dtype, new Uint16Array(tensor.data.buffer, tensor.data.byteOffset, tensor.size))
+        : Float64Array.from(tensor.data as ArrayLike<number>);
+    // Half the distance of two numbers of the dtype, up to 8 deviations from 0; and of cells, up to 64, with what y's rounding is times the scale.
+    const precision = { float64: 2 ** -51, float32: 2 ** -24, uint8: 2 ** -24, float16: 2 ** -11, bfloat16: 2 ** -8 }[
+      x.dtype
+    ];
+    expectNear(numbersOf(y), [...Float64Array.from(last, standardised)], () => 8 * precision);
+    const back = numbersOf(await scaler.inverseTransform(pool, y));
+    expectNear(back, [...last], () => (8 * 16 + 64) * precision);
     // A call's axis goes before the scaler's.
     const again = await new StandardScaler({ channelAxis: 0 }).fit(pool, x, { channelAxis: 2 });
     expect(again.stateDict()).toEqual(scaler.stateDict());
@@ -208,7 +221,10 @@ test("a part without any number of a feature leaves it as it was", async () => {
     scaler.partialFit(pool, pool.from(Float64Array.from(cells), [cells.length / 2, 2]));
   await part(Number.NaN, 1, Number.NaN, 3);
   expect([...(scaler.mean as Float64Array)]).toEqual([Number.NaN, 2]);
-  await part(4, 5, 8, Number.NaN);
+  const dones: number[] = [];
+  const x = pool.from(Float64Array.of(4, 5, 8, Number.NaN), [2, 2]);
+  await scaler.partialFit(pool, x, { onProgress: ({ done }) => dones.push(done) });
+  expect(dones).toEqual([0, 1000]);
   await part(Number.NaN, Number.NaN);
   expect([...(scaler.mean as Float64Array)]).toEqual([6, 3]);
   expect([...(scaler.var as Float64Array)]).toEqual([4, 8 / 3]);
@@ -308,6 +324,11 @@ describe("errors", () => {
     await expect(scaler.fit(pool, x, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "aborted" });
     const infinite = pool.from(Float32Array.of(1, 2, Number.POSITIVE_INFINITY, Number.NaN), [2, 2]);
     await expect(scaler.fit(pool, infinite)).rejects.toThrow("1 infinite ones in channel 0");
+    // The second look ends in time as well, and when it is told to.
+    const controller = new AbortController();
+    const abort = () => controller.abort();
+    const watched = { signal: controller.signal, onProgress: abort };
+    await expect(scaler.fit(pool, infinite, watched)).rejects.toMatchObject({ code: "aborted" });
     await scaler.fit(pool, x);
     await expect(scaler.transform(pool, x, { out: infinite })).rejects.toMatchObject({ code: "invalid-shape" });
   });

@@ -10,6 +10,9 @@ import type { Tensor } from "../tensor/tensor.js";
 import type { ChannelLayer } from "./channel-layer.js";
 import type { PartMoments } from "./fitted.js";
 
+/** What progress counts in. */
+const THOUSAND = 1000;
+
 /** By the pool; a tensor with NaN is looked at again, cell by cell, for the channels that have some. */
 export async function partMoments(
   pool: NormPool,
@@ -29,11 +32,13 @@ export async function partMoments(
   }
   if (finite) return { samples: count, counts, moments };
 
-  const { channelAxis, signal, timeout = Number.POSITIVE_INFINITY } = options;
+  const { channelAxis, signal, timeout = Number.POSITIVE_INFINITY, onProgress } = options;
   const channels = channelsOf(x, resolveAxis(layer.name, channelAxis, x.shape.length));
   const found = await summarise(layer.name, x, channels, {
     signal,
-    onShare: () => {
+    onShare: (share) => {
+      // From 0 again: it takes longer than the first look.
+      onProgress?.({ phase: "moments", done: Math.floor(share * THOUSAND), total: THOUSAND });
       if (now() - since > timeout) throw new TimedOutError(layer.name, timeout);
     },
   });
