@@ -70,6 +70,7 @@ export { addGradientSums, type GradientSums } from "./merge/sums.js";
 export { type CloseOptions, NormPool, type NormPoolOptions, type PoolStats } from "./pool.js";
 export type { Progress } from "./run/call.js";
 export type { CallEvent, PhaseEvent } from "./run/events.js";
+export { StandardScaler, type StandardScalerOptions, type TransformOptions } from "./scaler/standard-scaler.js";
 export type { CreateOptions, OpenOptions } from "./storage/file-tensor.js";
 export type { FileFormat, OutputFormat } from "./storage/format.js";
 export { type NpyArray, type ReadNpyOptions, readNpy, type WriteNpyOptions, writeNpy } from "./storage/npy-file.js";

@@ -6,7 +6,13 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ROOT, readDocument, run, runScript, snippetsOf, TSC } from "./programs.js";
 
 /** By the heading that has it. */
-const RECIPES = { unit: "Embeddings to unit length", dataset: "A data set's mean and deviation", server: "A server" };
+const RECIPES = {
+  unit: "Embeddings to unit length",
+  dataset: "A data set's mean and deviation",
+  scaler: "A standardiser over many files",
+  running: "BatchNorm's running statistics of a whole data set",
+  server: "A server",
+};
 /** What `tsc --init` says, and what finds fault with a package's types. */
 const COMPILER_OPTIONS = {
   module: "nodenext",
@@ -91,6 +97,41 @@ test("a data set's statistics are those of all its images, and what images are n
   );
 });
 
+test("a standardiser has the statistics of all files, and its inverse is what there was", () => {
+  const rows: number[][] = [];
+  for (const [file, samples] of [3000, 500].entries()) {
+    for (let row = 0; row < samples; row++) {
+      rows.push(Array.from({ length: 6 }, (_, c) => file * 7 + c * 10 + (((row * 6 + c) * 7919) % 101)));
+    }
+  }
+  const { mean, variance } = statisticsOf(rows);
+  const scale = variance.map(Math.sqrt);
+  const first = rows[3000] as number[];
+  expect(linesOf("scaler")).toEqual([
+    { samples: 3500, mean: mean.map((m) => expect.closeTo(m, 5)), scale: scale.map((s) => expect.closeTo(s, 5)) },
+    {
+      y: first.map((x, c) => expect.closeTo((x - (mean[c] as number)) / (scale[c] as number), 5)),
+      back: first.map((x) => expect.closeTo(x, 4)),
+    },
+  ]);
+});
+
+test("running statistics are those of all samples, not of batches averaged", () => {
+  const all = [64, 64, 64, 3].map((samples, batch) =>
+    Array.from({ length: samples }, (_, row) =>
+      Array.from({ length: 4 }, (_, c) => (batch === 3 ? 60 : 0) + c + (((row * 4 + c) * 7919) % 51)),
+    ),
+  );
+  const { mean, variance } = statisticsOf(all.flat());
+  const ofBatches = all.map((rows) => statisticsOf(rows).mean);
+  const averaged = mean.map((_, c) => ofBatches.reduce((sum, means) => sum + (means[c] as number), 0) / 4);
+  expect(linesOf("running")).toEqual([
+    { exact: mean.map((m) => expect.closeTo(m, 4)), averaged: averaged.map((m) => expect.closeTo(m, 4)) },
+    { variance: variance.map((v) => expect.closeTo((v * 195) / 194, 3)) },
+  ]);
+  expect(Math.abs((averaged[0] as number) - (mean[0] as number))).toBeGreaterThan(1);
+});
+
 test("a server answers clients at once, outlives those that leave and refuses what is wrong; calls are given up", () => {
   const row = Array.from({ length: 1024 }, (_, i) => (i * 7919) % 1009);
   const mean = row.reduce((sum, x) => sum + x, 0) / 1024;
@@ -110,6 +151,13 @@ test("the command of the packed package answers", () => {
     "layer-norm",
   );
 });
+
+/** By column; the variance is biased. */
+function statisticsOf(rows: readonly (readonly number[])[]): { mean: number[]; variance: number[] } {
+  const average = (of: (row: readonly number[]) => number) => rows.reduce((sum, row) => sum + of(row), 0) / rows.length;
+  const mean = (rows[0] ?? []).map((_, c) => average((row) => row[c] as number));
+  return { mean, variance: mean.map((m, c) => average((row) => ((row[c] as number) - m) ** 2)) };
+}
 
 /** What a recipe prints: JSON, or else text. */
 function linesOf(name: string): unknown[] {

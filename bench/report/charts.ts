@@ -161,6 +161,48 @@ function peers(height: number): TopLevelSpec {
   );
 }
 
+/** Kinds of the points in a histogram. */
+export const HISTOGRAM = { bin: "bin", mean: "mean" } as const;
+
+/** All digits of 1e-20 would be longer than the axis. */
+const SHORT_LABEL =
+  "datum.value !== 0 && (abs(datum.value) < 1e-4 || abs(datum.value) >= 1e9) ? format(datum.value, '.3~e') : datum.label";
+/** Not 0k where others are 1k. */
+const PLAIN_ZERO = "datum.value === 0 ? '0' : datum.label";
+
+/** Bars from x to `to`, and a line at the mean. */
+const histogram = chart(
+  {
+    layer: [
+      {
+        mark: { type: "bar", color: "var(--bar)", binSpacing: 1 },
+        transform: only("kind", [HISTOGRAM.bin]),
+        encoding: {
+          x: {
+            field: "x",
+            type: "quantitative",
+            bin: "binned",
+            scale: { zero: false, nice: false },
+            axis: { title: null, grid: false, tickCount: 5, labelOverlap: true, labelExpr: SHORT_LABEL },
+          },
+          x2: { field: "to" },
+          y: {
+            field: "y",
+            type: "quantitative",
+            axis: { title: "cells", format: "~s", tickCount: 4, tickMinStep: 1, labelExpr: PLAIN_ZERO },
+          },
+        },
+      },
+      {
+        mark: { type: "rule", color: "currentColor", strokeWidth: 1.5 },
+        transform: only("kind", [HISTOGRAM.mean]),
+        encoding: { x: { field: "x", type: "quantitative" } },
+      },
+    ],
+  },
+  190,
+);
+
 export const CHARTS = {
   "roofline-forward": roofline(ROOFLINES.forward),
   "roofline-backward": roofline(ROOFLINES.backward),
@@ -170,6 +212,7 @@ export const CHARTS = {
   "at-once": atOnce,
   "peers-forward": peers(330),
   "peers-backward": peers(190),
+  histogram,
 } as const satisfies Record<string, TopLevelSpec>;
 
 export type ChartName = keyof typeof CHARTS;

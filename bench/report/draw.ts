@@ -8,6 +8,8 @@ import type { Entry } from "./legend.js";
 interface Point {
   readonly x: number;
   readonly y: number | string;
+  /** Where a bar that begins at x ends. */
+  readonly to?: number;
   readonly series: string;
   /** What a mark of the chart is for, where the series does not say it. */
   readonly kind?: string;

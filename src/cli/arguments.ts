@@ -50,3 +50,8 @@ export function parseEps(text: string): number {
 export function parseMomentum(text: string): number | "none" {
   return text === "none" ? text : parseNumber(text);
 }
+
+export function parseOutput(text: string): string {
+  if (text !== "-") return text;
+  throw new InvalidArgumentError("Writing to stdout is not there yet: give a file's name (./- for a file named -).");
+}

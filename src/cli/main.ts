@@ -6,12 +6,15 @@ import { Command, CommanderError } from "commander";
 import { NormpoolError } from "../index.js";
 import { MAX_THREADS } from "../pool.js";
 import { describeSystemError } from "../storage/system-error.js";
+import { addApply } from "./apply.js";
 import { parseThreads } from "./arguments.js";
 import { type BenchCommandOptions, runBenchCommand } from "./bench.js";
 import { addCompletionCommand } from "./completion.js";
+import { addFit } from "./fit.js";
 import { addInfoCommand } from "./info.js";
 import { watchSignals } from "./interrupt.js";
 import { type AddCommand, addLayerCommands } from "./layer-command.js";
+import { addStats } from "./stats.js";
 import { complain, ignoreStreamErrors, print, printable } from "./terminal.js";
 
 const EXIT = { failure: 1, usage: 2 } as const;
@@ -55,6 +58,9 @@ normpool layer-norm --help shows its options.`,
     );
   const add: AddCommand = (name, examples) => addCommand(program, name, examples);
   addLayerCommands(add, signal);
+  addFit(add("fit", ["normpool fit train/*.npy -o scaler.safetensors"]), signal);
+  addApply(add("apply", ["normpool apply scaler.safetensors test.npy -o out.npy"]), signal);
+  addStats(add("stats", ["normpool stats images.npy --channel-axis -1 --html stats.html"]), signal);
   addInfoCommand(add);
   addCompletionCommand(add, program);
   add("bench", ["normpool bench --html report.html"])

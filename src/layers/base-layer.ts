@@ -91,7 +91,7 @@ export function readLoadOptions(operation: string, options: unknown): Complete<L
   return { strict: checkBoolean(operation, "strict", strict), prefix: checkPrefix(operation, prefix) };
 }
 
-function checkPrefix(operation: string, prefix: unknown): string {
+export function checkPrefix(operation: string, prefix: unknown): string {
   if (typeof prefix === "string") return prefix;
   throw new InvalidArgumentError(operation, "prefix", "a string", describe(prefix));
 }

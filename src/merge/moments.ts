@@ -26,7 +26,7 @@ export interface SetMoments {
  * "Updating formulae and a pairwise algorithm for computing sample variances"). The kernels' mergeSegment has the same operations in the
  * same order: same bits. In place, since there may be millions of segments to merge.
  */
-function mergeInto(
+export function mergeInto(
   moments: Float64Array,
   at: number,
   merged: number,

@@ -30,18 +30,15 @@ class FileHolding implements Holding {
     this.spec = spec;
   }
 
-  async read(at: number, bytes: number): Promise<SharedArrayBuffer> {
+  async read(target: Uint8Array, at: number): Promise<void> {
     const { path, offset, id, size, modified, swapped } = this.spec;
-    return withInput("tensor.read", path, async (input) => {
+    await withInput("tensor.read", path, async (input) => {
       const { identity } = input;
       if (identity.id !== id || identity.size < size || (modified !== null && identity.modified !== modified)) {
         throw new ReadFailedError("tensor.read", path, "it was changed since it was opened first");
       }
-      const buffer = new SharedArrayBuffer(bytes);
-      const cells = { buffer, byteOffset: 0, byteLength: bytes };
-      await input.fill(cells, offset + at);
-      swap(cells, swapped);
-      return buffer;
+      await input.fill(target, offset + at);
+      swap(target, swapped);
     });
   }
 

@@ -13,8 +13,8 @@ export interface Holding {
   readonly arena: object | null;
   /** The cells, where there is memory to view; null of those in a file. */
   readonly data: TypedArrays[Dtype] | null;
-  /** Reads bytes of cells that are in a file. */
-  read?(at: number, bytes: number): Promise<SharedArrayBuffer>;
+  /** Fills `target` with the bytes from `at` on of cells that are in a file. */
+  read?(target: Uint8Array, at: number): Promise<void>;
   /** Makes a file that was written the one of its name. */
   commit?(): Promise<void>;
   /** Begins the journal of a call that writes to it, if it has one. `work`: what the call is, by name. */
@@ -104,21 +104,14 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     if (life === undefined) throw notATensor(operation, this);
     checkAlive(operation, "tensor", life);
     const { from, to } = checkRange(operation, range, this.size);
-    const bytes = CELL_BYTES[this.dtype];
-    const holding = life.holding as Holding;
-    life.pins++;
+    let buffer: SharedArrayBuffer;
     try {
-      const buffer =
-        holding.data === null
-          ? await holding.read?.(from * bytes, (to - from) * bytes)
-          : copyOf(holding.data, from * bytes, (to - from) * bytes);
-      return DTYPES[this.dtype].view(buffer as SharedArrayBuffer, 0, to - from);
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
+      buffer = new SharedArrayBuffer((to - from) * CELL_BYTES[this.dtype]);
+    } catch {
       throw new InvalidArgumentError(operation, "range", "cells that fit in one array", `${to - from} cells`);
-    } finally {
-      unpinLife(life);
     }
+    await readInto(this, from, new Uint8Array(buffer));
+    return DTYPES[this.dtype].view(buffer, 0, to - from);
   }
 
   /**
@@ -265,10 +258,20 @@ export async function disposeOf(operation: string, tensor: Tensor): Promise<void
   await holding?.gone;
 }
 
-function copyOf(data: ArrayBufferView, at: number, bytes: number): SharedArrayBuffer {
-  const buffer = new SharedArrayBuffer(bytes);
-  new Uint8Array(buffer).set(new Uint8Array(bufferOf(data), byteOffsetOf(data) + at, bytes));
-  return buffer;
+/** As `tensor.read`, of as many cells as fill `target`: for loops over a tensor, whose memory would else be garbage that is not collected in time. */
+export async function readInto(tensor: Tensor, from: number, target: Uint8Array): Promise<void> {
+  const life = lifeOf(tensor) as Life;
+  checkAlive("tensor.read", "tensor", life);
+  const holding = life.holding as Holding;
+  const { data } = holding;
+  const at = from * CELL_BYTES[tensor.dtype];
+  life.pins++;
+  try {
+    if (data === null) await holding.read?.(target, at);
+    else target.set(new Uint8Array(bufferOf(data), byteOffsetOf(data) + at, target.length));
+  } finally {
+    unpinLife(life);
+  }
 }
 
 function checkRange(operation: string, range: Partial<CellRange>, size: number): CellRange {

@@ -1,0 +1,24 @@
+// A scaler in a safetensors file: its state, and beside it how it was made.
+import { readSafetensors, readSafetensorsMetadata, StandardScaler, writeSafetensors } from "../index.js";
+import { naming } from "./tensor-file.js";
+
+export async function writeScaler(path: string, scaler: StandardScaler): Promise<void> {
+  const { withMean, withStd, channelAxis } = scaler;
+  await writeSafetensors(path, scaler.stateDict(), {
+    metadata: { with_mean: String(withMean), with_std: String(withStd), channel_axis: String(channelAxis) },
+  });
+}
+
+/** Of a file that says nothing of it, as scikit-learn's attributes saved by Python, the scaler is one by default. */
+export async function readScaler(path: string): Promise<StandardScaler> {
+  const { with_mean, with_std, channel_axis = "-1" } = await readSafetensorsMetadata(path);
+  return naming(path, async () => {
+    const scaler = new StandardScaler({
+      withMean: with_mean !== "false",
+      withStd: with_std !== "false",
+      channelAxis: Number(channel_axis),
+    });
+    scaler.loadStateDict(await readSafetensors(path));
+    return scaler;
+  });
+}

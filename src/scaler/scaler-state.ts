@@ -1,0 +1,68 @@
+// What was fitted as a state dict, by scikit-learn's names.
+import { type Complete, checkBoolean, readOptions } from "../check.js";
+import { describe, InvalidArgumentError } from "../errors.js";
+import { checkPrefix } from "../layers/base-layer.js";
+import {
+  type LoadStateOptions,
+  loadState,
+  type SaveStateOptions,
+  type StateDict,
+  type StateEntry,
+  saveState,
+} from "../layers/state.js";
+import type { Shape } from "../tensor/shape.js";
+import type { Fitted } from "./fitted.js";
+
+/** A copy of what was fitted. Throws InvalidArgumentError where nothing was. */
+export function stateOf(fitted: Fitted | null, options: SaveStateOptions | undefined): StateDict {
+  const operation = "StandardScaler.stateDict";
+  const { prefix } = readOptions<Complete<SaveStateOptions>>(operation, options, { prefix: "" });
+  checkPrefix(operation, prefix);
+  if (fitted === null)
+    throw new InvalidArgumentError(operation, "this", "a scaler that was fitted", "one that was not");
+  const { counts } = fitted;
+  // One number, as in scikit-learn, unless some are without what is NaN.
+  const alike = counts.every((count) => count === counts[0]);
+  return saveState(operation, entriesOf(fitted, alike ? [] : [counts.length], true), prefix);
+}
+
+/** What the dict has. @param withStd whether it has to have variances. Throws InvalidArgumentError. */
+export function fittedOf(dict: StateDict, withStd: boolean, options: LoadStateOptions | undefined): Fitted {
+  const operation = "StandardScaler.loadStateDict";
+  const { strict, prefix } = readOptions<Complete<LoadStateOptions>>(operation, options, { strict: true, prefix: "" });
+  checkBoolean(operation, "strict", strict);
+  checkPrefix(operation, prefix);
+  // Of a dict that does not say how many, any number tells which keys are missing.
+  const channels = dict?.[`${prefix}mean_`]?.shape?.[0] ?? 1;
+  const table = (absent = Number.NaN) => new Float64Array(channels).fill(absent);
+  const fitted = { counts: table(-1), mean: table(), variance: table(), scale: table() };
+  const seen = dict?.[`${prefix}n_samples_seen_`]?.shape?.[0];
+  loadState(operation, entriesOf(fitted, seen === channels ? [channels] : [], withStd), dict, strict, prefix);
+  const { counts } = fitted;
+  // Without strict too: there is no number of samples that a scaler could go on with.
+  if (channels > 0 && counts.every((count) => Number.isSafeInteger(count) && count >= 0)) return fitted;
+  const expected = "a number of samples for each of one or more features";
+  throw new InvalidArgumentError(operation, "dict", expected, describe([...counts]));
+}
+
+/** @param seen the shape of the number of samples: one for all, or one a channel. */
+function entriesOf({ counts, mean, variance, scale }: Fitted, seen: Shape, withStd: boolean): StateEntry[] {
+  const float = (key: string, values: Float64Array, optional = false): StateEntry => ({
+    key,
+    shape: [values.length],
+    get: () => values,
+    set: (loaded) => values.set(loaded),
+    optional,
+  });
+  return [
+    float("mean_", mean),
+    float("var_", variance, !withStd),
+    float("scale_", scale, !withStd),
+    {
+      key: "n_samples_seen_",
+      shape: seen,
+      get: () => BigInt64Array.from(seen.length === 0 ? counts.subarray(0, 1) : counts, BigInt),
+      set: (loaded) => (loaded.length === 1 ? counts.fill(loaded[0] as number) : counts.set(loaded)),
+    },
+  ];
+}
