@@ -73,7 +73,7 @@ export abstract class ChannelNorm<O, Default extends boolean> extends TrackingLa
     this.#bias = checkBoolean(name, "bias", options.bias);
     this.numBatchesTracked = this.trackRunningStats ? 0 : null;
     this.fix("eps", "momentum", "trackRunningStats", "dtype");
-    if (numFeatures !== LAZY) this.#initialize(checkPositiveInteger(name, "numFeatures", numFeatures), name);
+    this.#initialize(numFeatures === LAZY ? 0 : checkPositiveInteger(name, "numFeatures", numFeatures), name);
   }
 
   /** Channels of an input. 0 in a lazy layer that has seen none. */
