@@ -98,7 +98,9 @@ export interface PoolStats {
   readonly memoryLimit: number;
 }
 
-/** Throws InvalidArgumentError unless it is a pool: a Proxy of one is none. */
+/** Whether it is a pool: a Proxy of one is none. */
+export let isPool: (value: unknown) => value is NormPool;
+/** Throws InvalidArgumentError unless it is a pool. */
 let checkPool: (pool: unknown, operation: Layer | string) => asserts pool is NormPool;
 /** Throws PoolClosedError too. */
 let checkOpen: (pool: NormPool, operation: Layer | string) => void;
@@ -436,8 +438,9 @@ export class NormPool implements AsyncDisposable {
   }
 
   static {
+    isPool = (value): value is NormPool => typeof value === "object" && value !== null && #executor in value;
     checkPool = (pool, operation) => {
-      if (typeof pool === "object" && pool !== null && #executor in pool) return;
+      if (isPool(pool)) return;
       throw new InvalidArgumentError(nameOf(operation), "this", "a pool", describe(pool));
     };
     checkOpen = (pool, operation) => {

@@ -93,21 +93,21 @@ describe("fit and apply", () => {
     expect(run("fit", "a.npy", "-o", "s.safetensors")).toEqual({
       status: 1,
       stdout: "",
-      stderr: "normpool: s.safetensors: expected no file of that name but there is one (--force replaces it)\n",
+      stderr: "normpool: fit: s.safetensors: expected no file of that name but there is one (--force replaces it)\n",
     });
     expect(readFileSync(at("s.safetensors"), "utf8")).toBe("old");
     writeNpy(at("wide.npy"), normal(8, 1), [2, 4]);
     expect(run("fit", "a.npy", "wide.npy", "-o", "t.safetensors").stderr).toBe(
-      "normpool: wide.npy: expected 3 channels at dimension -1, as a.npy has, but got 4 in shape [2, 4]\n",
+      "normpool: fit: wide.npy: expected 3 channels at dimension -1, as a.npy has, but got 4 in shape [2, 4]\n",
     );
     writeNpy(at("inf.npy"), Float32Array.of(1, Number.POSITIVE_INFINITY), [2, 1]);
     expect(run("fit", "inf.npy", "-o", "t.safetensors").stderr).toMatch(
-      /^normpool: inf.npy: .*1 infinite ones in channel 0\n$/,
+      /^normpool: fit: inf.npy: .*1 infinite ones in channel 0\n$/,
     );
     expect(run("fit", "a.npy", "-o", "s.safetensors", "--force").status).toBe(0);
     expect(run("apply", "s.safetensors", "a.npy", "-o", "b.npy").stderr).toContain("(--force replaces it)");
     expect(run("apply", "s.safetensors", "wide.npy", "-o", "y.npy").stderr).toBe(
-      "normpool: wide.npy: StandardScaler.transform: expected 3 channels at dimension 1 but got 4 in input of shape [2, 4]\n",
+      "normpool: apply: wide.npy: StandardScaler.transform: expected 3 channels at dimension 1 but got 4 in input of shape [2, 4]\n",
     );
     expect(run("apply", join(FIXTURES, "model.safetensors"), "a.npy", "-o", "y.npy").stderr).toMatch(
       /model.safetensors: .*missing keys "mean_"/,

@@ -82,7 +82,7 @@ describe("stats", () => {
     expect(run("stats", "x.npy", "--channel-axis", "3")).toEqual({
       status: 1,
       stdout: "",
-      stderr: "normpool: x.npy: expected a dimension of shape [2, 2, 2] for --channel-axis but got 3\n",
+      stderr: "normpool: stats: x.npy: expected a dimension of shape [2, 2, 2] for --channel-axis but got 3\n",
     });
     expect(run("stats", "x.npy", "--channel-axis", "x").status).toBe(2);
     expect(existsSync(at("x.html"))).toBe(false);

@@ -1,8 +1,9 @@
 // The public face as data: every function, with arguments that it takes, in which a test puts others.
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as normpool from "../src/index.js";
 
-const { LayerNorm, BatchNorm1d, SyncBatchNorm, NormPool, UnitNorm } = normpool;
+const { LayerNorm, BatchNorm1d, SyncBatchNorm, NormPool, StandardScaler, UnitNorm } = normpool;
 
 /** A function, and arguments that it takes: made anew for each call, and each thing in them may be replaced. */
 export interface Face {
@@ -71,7 +72,15 @@ function seen<L extends Uses>(layer: L): L {
 
 /** All of it. */
 export function allFaces(pool: normpool.NormPool, folder: string): Face[] {
-  return [...poolFaces(pool), ...constructors(), ...layerFaces(pool), ...prepareFaces(pool), ...functions(folder)];
+  return [
+    ...poolFaces(pool),
+    ...constructors(),
+    ...layerFaces(pool),
+    ...prepareFaces(pool),
+    ...functions(folder),
+    ...fileFaces(pool, folder),
+    ...scalerFaces(pool),
+  ];
 }
 
 function poolFaces(pool: normpool.NormPool): Face[] {
@@ -80,7 +89,7 @@ function poolFaces(pool: normpool.NormPool): Face[] {
     normpool.Tensor<"float32">,
     normpool.Tensor<"float32">,
   ];
-  const forwardOptions = { out, inPlaceSafe: false, channelAxis: 1, onMoments: () => {} };
+  const forwardOptions = { out, inPlaceSafe: false, channelAxis: 1, onMoments: () => {}, onSets: () => {} };
   const gradients = { input: x, gradOutput: g, channelAxis: 1 };
   type Method =
     | "tensor"
@@ -207,22 +216,107 @@ function prepareFaces(pool: normpool.NormPool): Face[] {
   ];
 }
 
-/** @param folder what is written goes there. */
+/** What is written goes to `folder`. */
+function inFolder(folder: string, path: unknown): string {
+  return (typeof path === "string" && !path.startsWith(folder) ? join(folder, path) : path) as string;
+}
+
 function functions(folder: string): Face[] {
   const path = join(folder, "x.safetensors");
   return [
     {
       name: "writeSafetensors",
       args: () => [path, dict(), { metadata: { format: "pt" } }],
-      call: (file: unknown, ...others: [never, never]) => {
-        const inFolder = typeof file === "string" && file !== path ? join(folder, file) : file;
-        return normpool.writeSafetensors(inFolder as string, ...others);
-      },
+      call: (file: unknown, ...others: [never, never]) => normpool.writeSafetensors(inFolder(folder, file), ...others),
     },
     { name: "readSafetensors", args: () => [path, { prefix: "" }], call: normpool.readSafetensors },
     { name: "readSafetensorsMetadata", args: () => [path], call: normpool.readSafetensorsMetadata },
     { name: "mergeMoments", args: () => [[moments(2, 3), moments(3, 3)]], call: normpool.mergeMoments },
     { name: "addGradientSums", args: () => [[sums(), sums()]], call: normpool.addGradientSums },
+  ];
+}
+
+function fileFaces(pool: normpool.NormPool, folder: string): Face[] {
+  const path = join(folder, "x.npy");
+  const raw = join(folder, "x.bin");
+  writeFileSync(raw, new Uint8Array(64));
+  const ended = async (opened: Promise<normpool.Tensor>) => (await opened).dispose();
+  return [
+    {
+      name: "writeNpy",
+      args: () => [path, new Float32Array(6), [2, 3], { dtype: "float32" }],
+      call: (file: unknown, ...others: [never, never, never]) => normpool.writeNpy(inFolder(folder, file), ...others),
+    },
+    { name: "readNpy", args: () => [path, { dtype: "float32" }], call: normpool.readNpy },
+    {
+      name: "pool.open",
+      args: () => [raw, { format: "raw", dtype: "float32", shape: [2, 3], offset: 8, writable: true }],
+      call: (...given) => ended(Reflect.apply(pool.open, pool, given)),
+    },
+    {
+      name: "pool.create",
+      args: () => [
+        join(folder, "y.safetensors"),
+        "float32",
+        [2, 3],
+        { format: "safetensors", key: "x", metadata: { format: "pt" } },
+      ],
+      call: (file: unknown, ...others: [never, never, never]) => ended(pool.create(inFolder(folder, file), ...others)),
+    },
+    {
+      name: "pool.map",
+      args: () => [[pool.from(CELLS, [4, 4])], new LayerNorm(4), { inFlight: 1, channelAxis: -1, ...watchers() }],
+      call: async (...given) => {
+        const results: AsyncIterable<normpool.Tensor> = Reflect.apply(pool.map, pool, given);
+        for await (const y of results) y.dispose();
+      },
+    },
+    {
+      name: "tensor.read",
+      args: () => [{ from: 1, to: 3 }],
+      call: async (range) => {
+        using x = await pool.open(raw, { format: "raw", dtype: "float32", shape: [16] });
+        await x.read(range);
+      },
+    },
+  ];
+}
+
+function scalerFaces(pool: normpool.NormPool): Face[] {
+  const x = pool.from(CELLS, [4, 4]);
+  const out = pool.from(CELLS, [4, 4]);
+  const state = () => ({
+    n_samples_seen_: { shape: [] as number[], data: BigInt64Array.of(3n) },
+    mean_: { shape: [4], data: new Float64Array(4) },
+    var_: { shape: [4], data: new Float64Array(4) },
+    scale_: { shape: [4], data: new Float64Array(4).fill(1) },
+  });
+  const fitted = () => {
+    const scaler = new StandardScaler();
+    scaler.loadStateDict(state());
+    return scaler;
+  };
+  const of = (method: "fit" | "partialFit" | "transform" | "inverseTransform", args: () => unknown[]): Face => ({
+    name: `StandardScaler.${method}`,
+    args,
+    call: (...given) => Reflect.apply(fitted()[method], fitted(), given),
+  });
+  return [
+    {
+      name: "new StandardScaler",
+      args: () => [{ withMean: true, withStd: true, channelAxis: 1 }],
+      call: (options) => new StandardScaler(options),
+    },
+    of("fit", () => [pool, x, { channelAxis: 1, ...watchers() }]),
+    of("partialFit", () => [pool, x, { channelAxis: 1, ...watchers() }]),
+    of("transform", () => [pool, x, { out, inPlaceSafe: false, channelAxis: 1, ...watchers() }]),
+    of("inverseTransform", () => [pool, x, { out, channelAxis: 1, ...watchers() }]),
+    {
+      name: "StandardScaler.loadStateDict",
+      args: () => [state(), { strict: false, prefix: "" }],
+      call: (...given: [never, never]) => new StandardScaler().loadStateDict(...given),
+    },
+    { name: "StandardScaler.stateDict", args: () => [{ prefix: "" }], call: (options) => fitted().stateDict(options) },
   ];
 }
 
@@ -243,6 +337,9 @@ export function proxyUses(pool: normpool.NormPool): [string, () => unknown][] {
     empty: (one) => one.empty("float32", [2]),
     from: (one) => one.from(CELLS),
     wrap: (one) => one.wrap(new Float32Array(new SharedArrayBuffer(8))),
+    open: (one) => one.open("x.npy"),
+    create: (one) => one.create("x.npy", "float32", [2]),
+    map: (one) => one.map([x], layer).next(),
     forward: (one) => one.forward(layer, x),
     backward: (one) => one.backward(layer, { input: x, gradOutput: x }),
     moments: (one) => one.moments(x),
@@ -253,6 +350,7 @@ export function proxyUses(pool: normpool.NormPool): [string, () => unknown][] {
     data: (one) => one.data,
     size: (one) => one.size,
     toBytes: (one) => one.toBytes(),
+    read: (one) => one.read(),
     dispose: (one) => one.dispose(),
   });
   for (const [name, make] of Object.entries(LAYERS)) {

@@ -1,10 +1,10 @@
 // `pool.map`: a layer over a stream of tensors.
 import { checkPositiveInteger } from "../check.js";
-import { describe, InvalidArgumentError } from "../errors.js";
+import { describe, InvalidArgumentError, reading } from "../errors.js";
 import type { Layer } from "../layers/layer.js";
 import { onAbort } from "../run/abort.js";
 import { Tensor } from "../tensor/tensor.js";
-import { checkCallOptions, type LayerCallOptions } from "./options.js";
+import { checkCallOptions, checkLayer, type LayerCallOptions } from "./options.js";
 
 export interface MapOptions extends LayerCallOptions {
   /**
@@ -26,6 +26,7 @@ export async function* map<X extends Tensor, Y extends Tensor>(
 ): AsyncGenerator<Y, void, undefined> {
   const { inFlight = 2, signal, ...options } = checkCallOptions<MapOptions>("pool.map", given, ["inFlight"]);
   checkPositiveInteger("pool.map", "inFlight", inFlight);
+  checkLayer("pool.map", layer);
   const most = updatesStatistics(layer) ? 1 : inFlight;
   const iterator = iteratorOf(source);
   // Of a stream that ends early nobody takes the results of calls that still run.
@@ -63,15 +64,18 @@ export async function* map<X extends Tensor, Y extends Tensor>(
 }
 
 function iteratorOf<X>(source: Source<X>): AsyncIterator<X> | Iterator<X> {
-  if (typeof source === "object" && source !== null) {
+  const expected = "an iterable of tensors";
+  const iterator = reading("pool.map", "source", expected, () => {
+    if (typeof source !== "object" || source === null) return undefined;
     if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
-    if (Symbol.iterator in source) return source[Symbol.iterator]();
-  }
-  throw new InvalidArgumentError("pool.map", "source", "an iterable of tensors", describe(source));
+    return Symbol.iterator in source ? source[Symbol.iterator]() : undefined;
+  });
+  if (iterator !== undefined) return iterator;
+  throw new InvalidArgumentError("pool.map", "source", expected, describe(source));
 }
 
 function updatesStatistics(layer: Layer): boolean {
-  return layer?.training === true && (Reflect.get(layer, "runningMean") ?? null) !== null;
+  return layer.training === true && (Reflect.get(layer, "runningMean") ?? null) !== null;
 }
 
 /** The same promise: that it is rejected before anybody waits for it is no error of the process. */

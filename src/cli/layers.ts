@@ -208,10 +208,11 @@ function sizesOf(command: string, shape: Shape, { state, channelAxis }: LayerArg
   const { weight } = state;
   if (weight !== undefined) return weight.shape;
   const size = shape.at(channelAxis ?? -1);
-  if (shape.length === 0)
-    throw new InvalidShapeError(command, "expected an array of one dimension or more but got a scalar", shape);
-  // An axis that the shape does not have is the layer's to refuse.
-  return size === undefined ? [] : [size];
+  if (size !== undefined) return [size];
+  const wanted =
+    channelAxis === undefined ? "an array of one dimension or more" : `an array with a dimension ${channelAxis}`;
+  const received = shape.length === 0 ? "a scalar" : `shape [${shape.join(", ")}]`;
+  throw new InvalidShapeError(command, `expected ${wanted} but got ${received}`, shape);
 }
 
 function channelsOf(command: string, shape: Shape, { channelAxis = 1 }: LayerArguments): number {

@@ -1,7 +1,7 @@
 // What was fitted as a state dict, by scikit-learn's names.
-import { type Complete, checkBoolean, readOptions } from "../check.js";
-import { describe, InvalidArgumentError } from "../errors.js";
-import { checkPrefix } from "../layers/base-layer.js";
+import { type Complete, readOptions } from "../check.js";
+import { describe, InvalidArgumentError, reading } from "../errors.js";
+import { checkPrefix, readLoadOptions } from "../layers/base-layer.js";
 import {
   type LoadStateOptions,
   loadState,
@@ -11,6 +11,7 @@ import {
   saveState,
 } from "../layers/state.js";
 import type { Shape } from "../tensor/shape.js";
+import { kindOf, lengthOf } from "../tensor/typed-arrays.js";
 import type { Fitted } from "./fitted.js";
 
 /** A copy of what was fitted. Throws InvalidArgumentError where nothing was. */
@@ -29,20 +30,23 @@ export function stateOf(fitted: Fitted | null, options: SaveStateOptions | undef
 /** What the dict has. @param withStd whether it has to have variances. Throws InvalidArgumentError. */
 export function fittedOf(dict: StateDict, withStd: boolean, options: LoadStateOptions | undefined): Fitted {
   const operation = "StandardScaler.loadStateDict";
-  const { strict, prefix } = readOptions<Complete<LoadStateOptions>>(operation, options, { strict: true, prefix: "" });
-  checkBoolean(operation, "strict", strict);
-  checkPrefix(operation, prefix);
-  // Of a dict that does not say how many, any number tells which keys are missing.
-  const channels = dict?.[`${prefix}mean_`]?.shape?.[0] ?? 1;
-  const table = (absent = Number.NaN) => new Float64Array(channels).fill(absent);
+  const { strict, prefix } = readLoadOptions(operation, options);
+  const { features, seenRank } = reading(operation, "dict", "an object of tensors", () => {
+    const data: unknown = dict?.[`${prefix}mean_`]?.data;
+    return {
+      // Of a dict that does not say how many, any number tells which keys are missing.
+      features: kindOf(data) === undefined ? 1 : lengthOf(data as ArrayBufferView),
+      seenRank: dict?.[`${prefix}n_samples_seen_`]?.shape?.length ?? 0,
+    };
+  });
+  const table = (absent = Number.NaN) => new Float64Array(features).fill(absent);
   const fitted = { counts: table(-1), mean: table(), variance: table(), scale: table() };
-  const seen = dict?.[`${prefix}n_samples_seen_`]?.shape?.[0];
-  loadState(operation, entriesOf(fitted, seen === channels ? [channels] : [], withStd), dict, strict, prefix);
+  loadState(operation, entriesOf(fitted, seenRank === 0 ? [] : [features], withStd), dict, strict, prefix);
   const { counts } = fitted;
   // Without strict too: there is no number of samples that a scaler could go on with.
-  if (channels > 0 && counts.every((count) => Number.isSafeInteger(count) && count >= 0)) return fitted;
+  if (counts.length > 0 && counts.every((count) => Number.isSafeInteger(count) && count >= 0)) return fitted;
   const expected = "a number of samples for each of one or more features";
-  throw new InvalidArgumentError(operation, "dict", expected, describe([...counts]));
+  throw new InvalidArgumentError(operation, "dict", expected, describe(counts));
 }
 
 /** @param seen the shape of the number of samples: one for all, or one a channel. */

@@ -2,7 +2,7 @@ import { checkCallOptions, type LayerCallOptions, type OutputOptions } from "../
 import { type Complete, checkBoolean, readOptions } from "../check.js";
 import { describe, InvalidArgumentError } from "../errors.js";
 import type { LoadStateOptions, SaveStateOptions, StateDict } from "../layers/state.js";
-import { NormPool } from "../pool.js";
+import { isPool, type NormPool } from "../pool.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { ChannelLayer, type ChannelMap, checkChannels } from "./channel-layer.js";
@@ -205,5 +205,5 @@ export class StandardScaler {
 }
 
 function checkPool(operation: string, pool: unknown): void {
-  if (!(pool instanceof NormPool)) throw new InvalidArgumentError(operation, "pool", "a NormPool", describe(pool));
+  if (!isPool(pool)) throw new InvalidArgumentError(operation, "pool", "a NormPool", describe(pool));
 }

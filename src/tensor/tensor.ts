@@ -1,4 +1,4 @@
-import { type CellRange, describe, InvalidArgumentError } from "../errors.js";
+import { type CellRange, describe, InvalidArgumentError, reading } from "../errors.js";
 import { CELL_BYTES } from "../plan/cells.js";
 import type { PartLog } from "../plan/parts.js";
 import type { FileSpec, Spec } from "../storage/spec.js";
@@ -34,6 +34,8 @@ interface Life {
   disposed: boolean;
   /** Whether its file is being put in its place: its descriptor is closed meanwhile. */
   committing: boolean;
+  /** The holding's. */
+  readonly gone: Promise<void> | undefined;
 }
 
 /** Undefined of what is no tensor: a Proxy of one, an object that inherits from one. */
@@ -67,7 +69,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
     this.dtype = dtype;
     this.shape = shape;
     this.#data = (holding.data ?? undefined) as TypedArrays[D] | undefined;
-    this.#life = { holding, pins: 0, disposed: false, committing: false };
+    this.#life = { holding, pins: 0, disposed: false, committing: false, gone: holding.gone };
     // Calls work on as many bytes as these fields say.
     Object.freeze(this);
   }
@@ -253,9 +255,8 @@ export async function commit(operation: string, tensor: Tensor): Promise<void> {
 export async function disposeOf(operation: string, tensor: Tensor): Promise<void> {
   const life = lifeOf(tensor);
   if (life === undefined) throw notATensor(operation, tensor);
-  const { holding } = life;
   tensor.dispose();
-  await holding?.gone;
+  await life.gone;
 }
 
 /** As `tensor.read`, of as many cells as fill `target`: for loops over a tensor, whose memory would else be garbage that is not collected in time. */
@@ -278,7 +279,7 @@ function checkRange(operation: string, range: Partial<CellRange>, size: number):
   if (typeof range !== "object" || range === null) {
     throw new InvalidArgumentError(operation, "range", "an object", describe(range));
   }
-  const { from = 0, to = size } = range;
+  const { from = 0, to = size } = reading(operation, "range", "an object", () => ({ from: range.from, to: range.to }));
   const isCell = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= size;
   if (!isCell(from)) throw new InvalidArgumentError(operation, "from", `a cell of ${size}`, describe(from));
   if (!isCell(to) || to < from)
