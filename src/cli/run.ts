@@ -42,7 +42,7 @@ export interface WorkOnFile {
   run(pool: NormPool, options: WorkOptions): Promise<unknown>;
 }
 
-export interface WorkOptions {
+interface WorkOptions {
   readonly out: Tensor<"float32">;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
