@@ -110,7 +110,7 @@ describe("fit and apply", () => {
     expect(run("fit", "a.npy", "-o", "s.safetensors")).toEqual({
       status: 1,
       stdout: "",
-      stderr: "normpool: fit: s.safetensors: expected no file of that name but there is one (--force replaces it)\n",
+      stderr: "normpool: fit: s.safetensors: it exists (--force replaces it, once the new one is complete)\n",
     });
     expect(readFileSync(at("s.safetensors"), "utf8")).toBe("old");
     writeNpy(at("wide.npy"), normal(8, 1), [2, 4]);

@@ -2,11 +2,12 @@
 import type { Command } from "commander";
 import { NormPool, StandardScaler, type Tensor } from "../index.js";
 import { parseAxis, parseOutput, parseThreads } from "./arguments.js";
+import { refuseExisting } from "./outputs.js";
 import { Bar, formatRows } from "./report.js";
 import { writeScaler } from "./scaler-file.js";
 import { addSourceOptions, openOptionsOf, type SourceOptions } from "./source.js";
 import { withInputs } from "./streams.js";
-import { bytesOf, checkFree, formatSpeed, naming } from "./tensor-file.js";
+import { bytesOf, formatSpeed, naming } from "./tensor-file.js";
 import { print, printable } from "./terminal.js";
 
 interface FitOptions extends SourceOptions {
@@ -61,7 +62,7 @@ export function addFit(command: Command, signal: AbortSignal): void {
 }
 
 async function fitFiles(names: readonly string[], options: FitOptions, signal: AbortSignal): Promise<FitSummary> {
-  await checkFree(options.output, options.force);
+  if (!options.force) await refuseExisting(options.output);
   return withInputs(names, signal, (inputs) => fitInputs(inputs, options, signal));
 }
 
@@ -90,7 +91,7 @@ async function fitInputs(inputs: readonly Input[], options: FitOptions, signal: 
     bar.stop();
   }
   const milliseconds = performance.now() - start;
-  await checkFree(output, force);
+  if (!force) await refuseExisting(output);
   await writeScaler(output, scaler);
   return {
     inputs: inputs.map(({ name }) => name),

@@ -76,12 +76,15 @@ function outputNameOf(input: string): string {
 }
 
 async function existing(paths: readonly string[]): Promise<string[]> {
-  const found = await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
-  return paths.filter((_, i) => found[i]?.isFile());
+  const found = await Promise.all(paths.map(isFile));
+  return paths.filter((_, i) => found[i]);
 }
 
-/** Of what is no regular file who writes there says what is wrong. */
-async function refuseExisting(path: string): Promise<void> {
-  const found = await stat(path).catch(() => undefined);
-  if (found?.isFile()) throw new Error(`${path}: it exists (--force replaces it, once the new one is complete)`);
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() === true;
+}
+
+/** Throws where a file is in the way. Of what is no regular file who writes there says what is wrong. */
+export async function refuseExisting(path: string): Promise<void> {
+  if (await isFile(path)) throw new Error(`${path}: it exists (--force replaces it, once the new one is complete)`);
 }

@@ -1,6 +1,6 @@
 // A layer's weights and running statistics, from a model's file and to one.
-import { stat } from "node:fs/promises";
 import { readSafetensors, type StateDict, type UnitNorm, writeSafetensors } from "../index.js";
+import { refuseExisting } from "./outputs.js";
 
 export interface StateOptions {
   /** A safetensors file. */
@@ -25,10 +25,7 @@ export async function readState({ state, prefix = "" }: StateOptions): Promise<S
 
 /** Throws where a file is in the way: before the work. */
 export async function checkSaveState({ saveState, force = false }: StateOptions): Promise<void> {
-  if (saveState === undefined || force) return;
-  const found = await stat(saveState).catch(() => undefined);
-  if (found !== undefined)
-    throw new Error(`${saveState}: it exists (--force replaces it, once the new one is complete)`);
+  if (saveState !== undefined && !force) await refuseExisting(saveState);
 }
 
 export async function writeState(layer: StatefulLayer, { saveState, prefix = "" }: StateOptions): Promise<void> {

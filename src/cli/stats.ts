@@ -5,11 +5,12 @@ import { NormPool, type Tensor } from "../index.js";
 import { histograms } from "../summary/histogram.js";
 import { channelsOf, type Summary, summarise } from "../summary/summary.js";
 import { parseAxis, parseOutput } from "./arguments.js";
+import { refuseExisting } from "./outputs.js";
 import { Bar } from "./report.js";
 import { addSourceOptions, openOptionsOf, type SourceOptions } from "./source.js";
 import { type ChannelStats, formatStats, type Stats } from "./stats-table.js";
 import { withInputs } from "./streams.js";
-import { bytesOf, checkFree, naming } from "./tensor-file.js";
+import { bytesOf, naming } from "./tensor-file.js";
 import { print, printable } from "./terminal.js";
 
 /** Channels that have a histogram on the page, and bins of each. */
@@ -50,7 +51,7 @@ export function addStats(command: Command, signal: AbortSignal): void {
 
 async function lookAt(name: string, options: StatsOptions, signal: AbortSignal): Promise<Stats> {
   const { html, force } = options;
-  if (html !== undefined) await checkFree(html, force);
+  if (html !== undefined && !force) await refuseExisting(html);
   return withInputs([name], signal, (inputs) => {
     const [input, another] = inputs;
     if (input !== undefined && another === undefined) return lookAtInput(input.name, input.path, options, signal);
@@ -79,7 +80,7 @@ async function lookAtInput(input: string, path: string, options: StatsOptions, s
       // Other commands need nothing of it.
       const { makeStatsPage } = await import("./stats-page.js");
       const page = await makeStatsPage(stats, bins);
-      await checkFree(html, force);
+      if (!force) await refuseExisting(html);
       await writeFile(html, page);
     }
     return stats;

@@ -1,12 +1,5 @@
-// What the commands of tensors in files share: options that say which, and outputs that replace nothing unasked.
-import { stat } from "node:fs/promises";
+// What the commands say of a file: errors with its name, sizes, speeds.
 import { NormpoolError, type Tensor } from "../index.js";
-
-/** Throws where there is a file that was not asked to be replaced. */
-export async function checkFree(path: string, force: boolean): Promise<void> {
-  if (force || (await stat(path).catch(() => undefined)) === undefined) return;
-  throw new Error(`${path}: expected no file of that name but there is one (--force replaces it)`);
-}
 
 /** Runs a step of the library's whose errors do not know of files. */
 export async function naming<T>(path: string, step: () => T | Promise<T>): Promise<T> {
