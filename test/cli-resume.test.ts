@@ -1,6 +1,7 @@
 // The command killed at some moment, and --resume: the same bits, and nothing left behind.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { COMMAND, emptyFolder, runIn, writeNpy } from "./command.js";
@@ -17,7 +18,7 @@ beforeEach(() => writeNpy(at("x.npy"), normal(4099 * 1024, 3, 5, 2), LARGE));
 async function killedAt(name: string, ...args: string[]): Promise<unknown> {
   const child = spawn(process.execPath, [COMMAND, ...args], { cwd: folder, stdio: "ignore" });
   const ended = new Promise((resolve) => child.once("close", (code, signal) => resolve(signal ?? code)));
-  while (child.exitCode === null && !existsSync(at(name))) await new Promise(setImmediate);
+  while (child.exitCode === null && !readdirSync(folder).includes(name)) await new Promise(setImmediate);
   child.kill("SIGKILL");
   return ended;
 }
@@ -56,6 +57,37 @@ describe("killed", () => {
     expect(readdirSync(folder).sort()).toEqual(["x.npy", "y.npy"]);
     rmSync(at("y.npy"));
   });
+});
+
+test("one that was killed when its output was complete is done: --resume says so, and removes what was left", () => {
+  expect(run("layer-norm", "x.npy", "-o", "y.npy").status).toBe(0);
+  const y = readFileSync(at("y.npy"));
+  const { pid } = spawnSync(process.execPath, ["-e", ""]);
+  writeFileSync(at(".y.npy.normpool-lock"), `${hostname()} ${pid}\n`);
+  writeFileSync(at(".y.npy.normpool-journal"), "");
+  expect(run("layer-norm", "x.npy", "-o", "y.npy", "--resume")).toEqual({
+    status: 0,
+    stdout: "",
+    stderr: "normpool: warning: y.npy: it exists, and is left as it is\n",
+  });
+  expect(readdirSync(folder).sort()).toEqual(["x.npy", "y.npy"]);
+  expect(Buffer.compare(readFileSync(at("y.npy")), y)).toBe(0);
+});
+
+test("an output that another process is writing is refused, with its number", () => {
+  writeFileSync(at(".y.npy.normpool-lock"), `${hostname()} ${process.pid}\n`);
+  const { status, stderr } = run("layer-norm", "x.npy", "-o", "y.npy");
+  expect(stderr).toMatch(
+    /y.npy: cannot write there: process \d+ on .* is writing it \(if that has ended, remove .*lock\)/,
+  );
+  expect(status).toBe(1);
+  expect(readdirSync(folder).sort()).toEqual([".y.npy.normpool-lock", "x.npy"]);
+});
+
+test("an output has as long a name as the system takes", () => {
+  const name = `${"y".repeat(251)}.npy`;
+  expect(run("layer-norm", "x.npy", "-o", name)).toMatchObject({ status: 0, stderr: "" });
+  expect(readdirSync(folder).sort()).toEqual(["x.npy", name]);
 });
 
 test("--resume leaves outputs in --out-dir that exist, and says so", () => {

@@ -64,7 +64,9 @@ describe("stats", () => {
     expect(page).toContain("1 of its 8 cells are NaN, 1 infinite.");
     expect(page).toContain("Mean 2.5, deviation 3.201562, from -2 to 6.");
     expect(page).not.toMatch(/(src|href)=|url\(| d="[^"]*NaN|undefined/);
-    expect(run("stats", "x.npy", "--html", "page.html").stderr).toContain("(--force replaces it)");
+    expect(run("stats", "x.npy", "--html", "page.html").stderr).toContain(
+      "(--force replaces it, once the new one is complete)",
+    );
     expect(run("stats", "x.npy", "--html", "page.html", "--force", "--quiet")).toEqual({
       status: 0,
       stdout: "",

@@ -282,3 +282,18 @@ describe("tensor.read", () => {
     await expect(other.create(at("y.npy"), "float32", [1])).rejects.toMatchObject({ code: "pool-closed" });
   });
 });
+
+test("backward reads its input and its gradient from files that nobody may write to", async () => {
+  const [cells, gradients] = [normal(24, 1), normal(24, 2)];
+  writeFileSync(at("x.raw"), cells);
+  writeFileSync(at("g.raw"), gradients);
+  const raw = { dtype: "float32", shape: [6, 4] } as const;
+  using input = await pool.open(at("x.raw"), raw);
+  using gradOutput = await pool.open(at("g.raw"), raw);
+  const layer = new LayerNorm(4);
+  const found = await pool.backward(layer, { input, gradOutput });
+  const inMemory = { input: pool.from(cells, [6, 4]), gradOutput: pool.from(gradients, [6, 4]) };
+  const expected = await pool.backward(layer, inMemory);
+  expectSameBits(found.gradInput.data, expected.gradInput.data);
+  expect(found.gradWeight).toEqual(expected.gradWeight);
+});

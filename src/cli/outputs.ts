@@ -3,6 +3,7 @@ import { mkdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { OutputFormat } from "../index.js";
 import { outputFormatOf } from "../storage/file-tensor.js";
+import { isDone } from "../storage/notes.js";
 import { expandInputs, STREAM } from "./inputs.js";
 
 export interface OutputOptions {
@@ -45,8 +46,10 @@ export async function planJobs(
     return { jobs: inputs.map((input) => ({ input, output: null })), done: [] };
   }
   if (outDir === undefined) {
-    if (output !== STREAM && !force) await refuseExisting(output as string);
-    return { jobs: inputs.map((input) => ({ input, output: output as string })), done: [] };
+    const to = output as string;
+    const done = resume && !force ? await doneOf([to]) : [];
+    if (to !== STREAM && !force && done.length === 0) await refuseExisting(to);
+    return { jobs: done.length > 0 ? [] : inputs.map((input) => ({ input, output: to })), done };
   }
   if (inputs.includes(STREAM)) throw new UsageError("expected --output for - (stdin)");
   const jobs = inputs.map((input) => ({ input, output: join(outDir, outputNameOf(input)) }));
@@ -56,10 +59,10 @@ export async function planJobs(
     if (other !== undefined)
       throw new UsageError(`expected inputs of different names but ${other} and ${input} are both to be ${own}`);
     taken.set(own, input);
-    if (!force && !resume) await refuseExisting(own);
   }
+  const done = resume && !force ? await doneOf(jobs.map(({ output: own }) => own)) : [];
+  for (const { output: own } of jobs) if (!force && !done.includes(own)) await refuseExisting(own);
   await mkdir(outDir, { recursive: true });
-  const done = resume && !force ? await existing(jobs.map(({ output: own }) => own)) : [];
   return { jobs: jobs.filter(({ output: own }) => !done.includes(own)), done };
 }
 
@@ -75,9 +78,11 @@ function outputNameOf(input: string): string {
   return formatOfName(name) === "npy" && !name.endsWith(".npy") ? `${name}.npy` : name;
 }
 
-async function existing(paths: readonly string[]): Promise<string[]> {
-  const found = await Promise.all(paths.map(isFile));
-  return paths.filter((_, i) => found[i]);
+/** The outputs that an interrupted run had completed. */
+async function doneOf(paths: readonly string[]): Promise<string[]> {
+  const done: string[] = [];
+  for (const path of paths) if ((await isFile(path)) && (await isDone(path))) done.push(path);
+  return done;
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -3,10 +3,11 @@
 import { randomUUID } from "node:crypto";
 import { rmSync, type Stats } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { WriteFailedError } from "../errors.js";
 import { type Identity, identityOf } from "./input.js";
-import { lock } from "./lock.js";
+import { lock, unlock } from "./lock.js";
+import { notesOf } from "./notes.js";
 import { checkRoom, findTarget } from "./output-target.js";
 import { describeSystemError } from "./system-error.js";
 
@@ -58,10 +59,7 @@ export class Output {
         const file = await openPartial(partial, existing, false);
         return new Output(operation, path, target, { path: partial, file, resumed: false });
       }
-      // Names that the next process finds.
-      const [partial, journal, locked] = ["partial", "journal", "lock"].map((what) =>
-        join(folder, `.${basename(target)}.normpool-${what}`),
-      ) as [string, string, string];
+      const { partial, journal, lock: locked } = notesOf(target);
       await lock(locked);
       try {
         const there = journaled === "resume" ? await open(partial, "r+").catch(() => undefined) : undefined;
@@ -70,7 +68,7 @@ export class Output {
         const file = there ?? (await openPartial(partial, existing, true));
         return new Output(operation, path, target, { path: partial, file, resumed: there !== undefined }, journal);
       } catch (error) {
-        await rm(locked, { force: true });
+        await unlock(locked);
         throw error;
       }
     } catch (cause) {
@@ -154,17 +152,14 @@ export class Output {
   /** Leaves it as it is, for a process that goes on with it. */
   async leave(): Promise<void> {
     await this.#file.close().catch(() => {});
-    await rm(this.#lock, { force: true }).catch(() => {});
+    await unlock(notesOf(this.#target).lock);
     forget(this.#partial);
   }
 
   async #removeNotes(): Promise<void> {
     if (this.journal === undefined) return;
-    for (const left of [this.journal, this.#lock]) await rm(left, { force: true }).catch(() => {});
-  }
-
-  get #lock(): string {
-    return join(dirname(this.#target), `.${basename(this.#target)}.normpool-lock`);
+    await rm(this.journal, { force: true }).catch(() => {});
+    await unlock(notesOf(this.#target).lock);
   }
 
   async #orFail<T>(step: () => Promise<T>): Promise<T> {
