@@ -6,7 +6,7 @@ import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
 import { UsageError } from "./outputs.js";
 import { formatSummary } from "./report.js";
 import { type RunOptions, runLayer } from "./run.js";
-import { addSourceOptions } from "./source.js";
+import { addSourceOptions, DTYPES } from "./source.js";
 import { complain, print, printable } from "./terminal.js";
 
 /** Makes a sub-command whose help ends with these lines. */
@@ -34,6 +34,12 @@ function addLayerCommand(command: Command, layer: LayerCommand, signal: AbortSig
     .option("--force", "replace files that exist, once the new ones are complete; also the input", false);
   addLayerOptions(command, layer);
   addSourceOptions(command)
+    .addOption(
+      new Option(
+        "--dtype-out <dtype>",
+        "of the output, computed in the wider of both (default: the input's; float32 for uint8)",
+      ).choices(DTYPES.filter((dtype) => dtype !== "uint8")),
+    )
     .option("--stats", "say mean and deviation before and after: two passes more over the files", false)
     .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
     .option("--json", "print the summary as JSON, a line a file", false)

@@ -58,6 +58,8 @@ export interface Summary {
   readonly shape: Shape;
   /** The input's. */
   readonly dtype: Dtype;
+  /** Where it is another. */
+  readonly outputDtype?: Dtype;
   readonly layer: string;
   readonly threads: number;
   /** From the input's file to the output's, which is on the disk. */
@@ -83,10 +85,12 @@ export function spreadOf({ count, mean, m2 }: Moments): Spread {
 }
 
 export function formatSummary(summary: Summary, to: NodeJS.WriteStream): string {
-  const { input, output, shape, dtype, layer, threads, milliseconds, gigabytesPerSecond, before, after } = summary;
+  const { input, output, shape, dtype, outputDtype, layer, threads, milliseconds, gigabytesPerSecond } = summary;
+  const { before, after } = summary;
+  const dtypes = outputDtype === undefined ? dtype : `${dtype}, written as ${outputDtype}`;
   const rows: [string, string][] = [
     ["input", input],
-    ["shape", `[${shape.join(", ")}] ${dtype}`],
+    ["shape", `[${shape.join(", ")}] ${dtypes}`],
     ["layer", layer],
     ["threads", String(threads)],
     ["time", `${milliseconds.toFixed(2)} ms, ${gigabytesPerSecond.toFixed(2)} GB/s, from file to file`],

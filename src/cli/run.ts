@@ -1,7 +1,8 @@
 // A layer over files: each input through it to its output, in bounded memory. An output exists only if all went well.
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { type CreateOptions, NormPool, type OutputTensor, type Tensor } from "../index.js";
+import { type CreateOptions, type Dtype, NormPool, type OutputTensor, type Shape, type Tensor } from "../index.js";
+import { checkInPlace, type DtypePath, dtypePath } from "./dtypes.js";
 import { STREAM } from "./inputs.js";
 import { type LayerOptions, Layers } from "./layer-of-file.js";
 import type { LayerCommand } from "./layers.js";
@@ -13,6 +14,8 @@ import { checkStdout, keepStdin, sendToStdout, withTemporary } from "./streams.j
 import { leftOverIn, NotFinite } from "./warnings.js";
 
 export interface RunOptions extends OutputOptions, SourceOptions, LayerOptions {
+  /** Of the output. */
+  readonly dtypeOut?: Dtype;
   readonly stats: boolean;
   readonly threads?: number;
   readonly quiet: boolean;
@@ -37,6 +40,10 @@ export async function runLayer(
   await checkSaveState(options);
   const layers = await Layers.read(command, options);
   await using pool = new NormPool(options.threads === undefined ? {} : { threads: options.threads });
+  // Before any of them is written to.
+  if (options.inPlace && options.dtypeOut !== undefined) {
+    for (const { input } of jobs) checkInPlace(input, await dtypeOf(pool, input, options), options.dtypeOut);
+  }
   const bar = new Bar(jobs.length, !options.quiet);
   try {
     for (const [i, job] of jobs.entries()) {
@@ -82,16 +89,18 @@ async function normalize(run: Run, { input, output }: Job, from: string, to: str
   const { pool, layers, options, told, signal } = run;
   const warn = (message: string | undefined) => message && told.onWarning(`${input}: ${message}`);
   const start = performance.now();
-  using x = await pool.open(from, { ...openOptionsOf(options), writable: to === null });
+  const dtypes = dtypePath(await dtypeOf(pool, from, options), options.dtypeOut);
+  const how = to === null ? { writable: true } : { as: dtypes.computed };
+  using x: Tensor = await pool.open(from, { ...openOptionsOf(options), ...how });
   warn(await leftOverIn(from, options));
   warn(layers.suspect(x));
   const layer = layers.for(x);
   const { channelAxis } = options;
   // A shape that does not fit is said before the output is begun.
   layer.prepare(x.shape, { dtype: x.dtype, channelAxis, partOfBatch: false });
-  await using y = to === null ? null : await createOutput(pool, to, x, options);
+  await using y = to === null ? null : await createOutput(pool, to, x.shape, dtypes, options);
   const before = options.stats ? { before: spreadOf(await pool.moments(x, { signal })) } : {};
-  const bytes = x.size * CELL_BYTES[x.dtype] + x.size * CELL_BYTES[(y ?? x).dtype];
+  const bytes = x.size * (CELL_BYTES[dtypes.input] + CELL_BYTES[dtypes.output]);
   const onPace = run.onPace(bytes);
   const finite = new NotFinite();
   try {
@@ -116,7 +125,8 @@ async function normalize(run: Run, { input, output }: Job, from: string, to: str
     input,
     output: output ?? input,
     shape: x.shape,
-    dtype: x.dtype,
+    dtype: dtypes.input,
+    ...(dtypes.output !== dtypes.input && { outputDtype: dtypes.output }),
     layer: String(layer),
     threads: pool.threads,
     milliseconds,
@@ -128,17 +138,22 @@ async function normalize(run: Run, { input, output }: Job, from: string, to: str
 
 const CELL_BYTES = { float32: 4, float64: 8, float16: 2, bfloat16: 2, uint8: 1 } as const;
 
+async function dtypeOf(pool: NormPool, path: string, options: RunOptions): Promise<Dtype> {
+  using x = await pool.open(path, openOptionsOf(options));
+  return x.dtype;
+}
+
 async function createOutput(
   pool: NormPool,
   path: string,
-  x: Tensor,
+  shape: Shape,
+  { results, output }: DtypePath,
   { key }: RunOptions,
 ): Promise<OutputTensor<"float32">> {
   const format = formatOfName(path);
   const options: CreateOptions = format === "safetensors" ? { format, key } : { format };
-  const dtype = x.dtype === "uint8" ? "float32" : x.dtype;
   // To TypeScript the dtypes of files are known as little as their shapes.
-  return (await pool.create(path, dtype, x.shape, options)) as OutputTensor<"float32">;
+  return (await pool.create(path, results, shape, { ...options, storedAs: output })) as OutputTensor<"float32">;
 }
 
 async function sync(path: string): Promise<void> {
