@@ -13,6 +13,7 @@ import {
   NormPool,
   type OpenOptions,
   OutputTensor,
+  type Tensor,
   UnsupportedDtypeError,
 } from "../src/index.js";
 import { emptyFolder } from "./command.js";
@@ -281,4 +282,18 @@ describe("tensor.read", () => {
     await expect(other.open(join(TENSORS, "f4.npy"))).rejects.toMatchObject({ code: "pool-closed" });
     await expect(other.create(at("y.npy"), "float32", [1])).rejects.toMatchObject({ code: "pool-closed" });
   });
+});
+
+test("the gradient of an output may be in a file that is only read", async () => {
+  const layer = new LayerNorm(4);
+  using input = await pool.open(join(TENSORS, "f4.npy"));
+  using gradOutput = await pool.open(join(TENSORS, "big-f4.npy"));
+  const cells = pool.from(Float32Array.from(EIGHTHS), SHAPE);
+  const { gradInput } = await pool.backward(layer, {
+    input: input as Tensor<"float32">,
+    gradOutput: gradOutput as typeof cells,
+  });
+  const expected = await pool.backward(layer, { input: cells, gradOutput: cells });
+  expectSameBits(gradInput.data, expected.gradInput.data);
+  await expect(pool.forward(layer, cells, { out: input as typeof cells })).rejects.toThrow("opened as writable");
 });

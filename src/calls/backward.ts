@@ -22,6 +22,7 @@ import {
   checkCallOptions,
   checkInPlaceSafe,
   checkLayer,
+  checkLike,
   checkOut,
   type LayerCallOptions,
   type OutputOptions,
@@ -162,7 +163,7 @@ function checkGradientCall<T extends GradientOptions>(
   if (input.dtype === "uint8") {
     throw new UnsupportedDtypeError(operation, "of floating point for input", input.dtype);
   }
-  checkOut(operation, "gradOutput", options.gradOutput, input.dtype, input);
+  checkLike(operation, "gradOutput", options.gradOutput, input.dtype, input);
   const partOfBatch = options.moments !== undefined;
   const computation = prepare(operation, layer, input, { dtype: input.dtype, channelAxis, partOfBatch });
   return { operation, options, computation };

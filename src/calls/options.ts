@@ -131,14 +131,20 @@ export function checkFunction(operation: string, argument: string, value: unknow
   }
 }
 
-/** Throws unless `out` is a tensor of this dtype and of x's shape. */
-export function checkOut(operation: string, argument: string, out: unknown, dtype: Dtype, x: Tensor): Tensor {
-  const tensor = checkTensor(operation, argument, out);
+/** Throws unless `value` is a tensor of this dtype and of x's shape. */
+export function checkLike(operation: string, argument: string, value: unknown, dtype: Dtype, x: Tensor): Tensor {
+  const tensor = checkTensor(operation, argument, value);
   if (tensor.dtype !== dtype) throw new InvalidArgumentError(operation, argument, `dtype ${dtype}`, tensor.dtype);
   if (!sameShape(tensor.shape, x.shape)) {
     const message = `expected ${argument} of the input's shape ${formatShape(x.shape)} but got ${formatShape(tensor.shape)}`;
     throw new InvalidShapeError(operation, message, tensor.shape);
   }
+  return tensor;
+}
+
+/** Throws unless `out` is a tensor of this dtype and of x's shape that calls may write to. */
+export function checkOut(operation: string, argument: string, out: unknown, dtype: Dtype, x: Tensor): Tensor {
+  const tensor = checkLike(operation, argument, out, dtype, x);
   if (!isWritable(tensor)) {
     throw new InvalidArgumentError(
       operation,
