@@ -29,7 +29,11 @@ export const NARROWED: readonly (readonly [from: Dtype, to: Dtype])[] = [
 /** Numbers as cells of the dtype, each rounded once; NaN is the one of which all engines have the bits. */
 export function converted(dtype: Dtype, numbers: Float64Array): Cells {
   if (dtype === "uint8") return Uint8Array.from(numbers);
-  const rounded = numbers.map((value) => (Number.isNaN(value) ? Number.NaN : nearest(dtype, value)));
-  if (dtype === "float64") return rounded;
-  return dtype === "float32" ? Float32Array.from(rounded) : toHalf(dtype, rounded);
+  const quiet = numbers.map((value) => (Number.isNaN(value) ? Number.NaN : value));
+  if (dtype === "float64") return quiet;
+  if (dtype === "float32") return Float32Array.from(quiet);
+  return toHalf(
+    dtype,
+    quiet.map((value) => (Number.isNaN(value) ? value : nearest(dtype, value))),
+  );
 }

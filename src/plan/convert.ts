@@ -60,12 +60,12 @@ const LOOPS: Readonly<Record<Dtype, { readonly [to in Dtype]?: Loop }>> = {
       for (let i = 0; i < count; i++) to[i] = quiet(from[i] as number);
     },
     float16(source, target, count) {
-      const [from, to] = [doubles(source, count), halves(target, count)];
-      for (let i = 0; i < count; i++) to[i] = float16Of(oddWordOf(from[i] as number));
+      const [from, to] = [words(source, 2 * count), halves(target, count)];
+      for (let i = 0; i < count; i++) to[i] = float16Of(oddWordOf(from[2 * i] as number, from[2 * i + 1] as number));
     },
     bfloat16(source, target, count) {
-      const [from, to] = [doubles(source, count), halves(target, count)];
-      for (let i = 0; i < count; i++) to[i] = bfloat16Of(oddWordOf(from[i] as number));
+      const [from, to] = [words(source, 2 * count), halves(target, count)];
+      for (let i = 0; i < count; i++) to[i] = bfloat16Of(oddWordOf(from[2 * i] as number, from[2 * i + 1] as number));
     },
   },
 };
@@ -169,13 +169,21 @@ function bfloat16Of(bits: number): number {
 }
 
 /**
- * A float64 as the bits of a float32 beside it: itself, or of its two neighbours the odd one. Its last digit then says that something is left, so
- * that to round it once more, to fewer digits, is to round the float64.
+ * A float64, by its two halves, as the bits of a float32: those of its digits that float32 has, the last of which is 1 also where there are others.
+ * To round that to so few digits that the last one is not among them is to round the float64.
  */
-function oddWordOf(value: number): number {
-  const near = Math.fround(value);
-  word[0] = near;
-  const bits = wordBits[0] as number;
-  if (near === value || bits & 1 || Number.isNaN(value)) return bits;
-  return Math.abs(near) < Math.abs(value) ? bits + 1 : bits - 1;
+function oddWordOf(low: number, high: number): number {
+  const size = high & 0x7fffffff;
+  const sign = high & 0x80000000;
+  const rest = low & 0x1fffffff ? 1 : 0;
+  // From 2^-126 to 2^128 only the exponent's bias differs, by 896.
+  if (size >= 0x38100000 && size < 0x47f00000) return sign | ((size - 0x38000000) << 3) | (low >>> 29) | rest;
+  if (size >= 0x47f00000)
+    return sign | (size > 0x7ff00000 || (size === 0x7ff00000 && low !== 0) ? 0x7fc00000 : 0x7f800000);
+  // Subnormals of float32, which count steps of 2^-149.
+  const shift = 897 - (size >> 20);
+  if (shift > 24) return sign | (size | low ? 1 : 0);
+  const digits = (((size & 0xfffff) | 0x100000) << 3) | (low >>> 29);
+  const lost = rest | (digits & ((1 << shift) - 1) ? 1 : 0);
+  return sign | (digits >>> shift) | lost;
 }
