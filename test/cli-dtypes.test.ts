@@ -73,6 +73,8 @@ test("every layer command takes it, also with --stats, and the summary says both
       "-o",
       "y.npy",
       "--force",
+      "--shape",
+      "10,5,40",
       "--stats",
       "--dtype-out",
       "float32",
