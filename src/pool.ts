@@ -248,9 +248,14 @@ export class NormPool implements AsyncDisposable {
   /**
    * A tensor in the file at `path`, whose cells stay there: an .npy file, an array of an .npz file, one of a safetensors file's, or raw cells. Every call takes it, among tensors
    * in memory too, with the same bits; workers read and write a part at a time. The file must not change: a call on one that did is rejected.
+   * With `as` the tensor has another dtype than the file, such as float32 of a float16 one.
    * @throws (as rejection) InvalidArgumentError, InvalidShapeError, UnsupportedDtypeError, FileFormatError, ReadFailedError, PoolClosedError
    */
-  open<D extends Dtype>(path: string, options: OpenOptions & { readonly dtype: D }): Promise<Tensor<D>>;
+  open<D extends Dtype>(path: string, options: OpenOptions & { readonly as: D }): Promise<Tensor<D>>;
+  open<D extends Dtype>(
+    path: string,
+    options: OpenOptions & { readonly dtype: D; readonly as?: undefined },
+  ): Promise<Tensor<D>>;
   open(path: string, options?: OpenOptions): Promise<Tensor>;
   async open(path: string, options?: OpenOptions): Promise<Tensor> {
     checkOpen(this, "pool.open");
@@ -259,7 +264,8 @@ export class NormPool implements AsyncDisposable {
 
   /**
    * A tensor of zeros in a new file, for `out`: the file has the name `path` once the tensor is committed, and not before. What has that name then is
-   * replaced; its mode is kept, and a link stays one.
+   * replaced; its mode is kept, and a link stays one. With `storedAs` the file has another dtype than the tensor, such as float16 of a float32 one.
+   * @param dtype the tensor's, that calls compute in: of `out` the input's, float32 for uint8.
    * @throws (as rejection) InvalidArgumentError, InvalidShapeError, UnsupportedDtypeError, WriteFailedError, also where the disk has no room for
    * it, PoolClosedError
    */

@@ -254,12 +254,17 @@ function fileFaces(pool: normpool.NormPool, folder: string): Face[] {
       call: (...given) => ended(Reflect.apply(pool.open, pool, given)),
     },
     {
+      name: "pool.open of another dtype than the file",
+      args: () => [raw, { format: "raw", dtype: "float16", shape: [2, 3], as: "float32" }],
+      call: (...given) => ended(Reflect.apply(pool.open, pool, given)),
+    },
+    {
       name: "pool.create",
       args: () => [
         join(folder, "y.safetensors"),
         "float32",
         [2, 3],
-        { format: "safetensors", key: "x", metadata: { format: "pt" } },
+        { format: "safetensors", key: "x", storedAs: "float16", metadata: { format: "pt" } },
       ],
       call: (file: unknown, ...others: [never, never, never]) => ended(pool.create(inFolder(folder, file), ...others)),
     },

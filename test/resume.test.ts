@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
-import { BatchNorm1d, LayerNorm, NormPool, WriteFailedError } from "../src/index.js";
+import { BatchNorm1d, type Dtype, LayerNorm, NormPool, WriteFailedError } from "../src/index.js";
 import { bytesOf } from "./cells.js";
 import { normal, seeded } from "./support.js";
 
@@ -102,11 +102,15 @@ describe("a journal of other work is refused by what differs, and stays", () => 
     return output;
   }
 
-  async function resumeWith(output: string, change: () => Promise<void>): Promise<unknown> {
-    const y = await pool.create(output, "float32", SHAPE, { journal: "resume" });
+  async function resumeWith(
+    output: string,
+    change: () => Promise<void>,
+    { inFile = "float32", storedAs }: { readonly inFile?: Dtype; readonly storedAs?: Dtype } = {},
+  ): Promise<unknown> {
+    const y = await pool.create(output, "float32", SHAPE, { journal: "resume", storedAs });
     try {
       await change();
-      const x = await pool.open(input, { dtype: "float32", shape: SHAPE });
+      const x = await pool.open(input, { dtype: inFile, shape: SHAPE, as: "float32" });
       const weights = new LayerNorm(301);
       weights.weight[3] = output.includes("weights") ? 2 : 1;
       const layer = output.includes("layer") ? new LayerNorm(301, { eps: 1e-3 }) : weights;
@@ -125,6 +129,22 @@ describe("a journal of other work is refused by what differs, and stays", () => 
     expect(error).toBeInstanceOf(WriteFailedError);
     expect((error as Error).message).toMatch(message);
     expect(left(name).length).toBeGreaterThan(1);
+    expect(await run(output, "layer", "resume", Number.POSITIVE_INFINITY)).toBe("0 ");
+    expect(hashOf(readFileSync(output))).toBe(await expected("layer"));
+  });
+
+  test.each<[name: string, dtypes: { readonly inFile?: Dtype; readonly storedAs?: Dtype }, message: RegExp]>([
+    ["dtype-in.raw", { inFile: "bfloat16" }, /another dtype in the input file \(float32\) than this one \(bfloat16\)/],
+    [
+      "dtype-out.raw",
+      { storedAs: "float16" },
+      /another dtype in the output file \(float32\) than this one \(float16\)/,
+    ],
+  ])("%s, of other cells in a file", async (name, dtypes, message) => {
+    const output = await interrupted(name);
+    const error = await resumeWith(output, async () => {}, dtypes);
+    expect(error).toBeInstanceOf(WriteFailedError);
+    expect((error as Error).message).toMatch(message);
     expect(await run(output, "layer", "resume", Number.POSITIVE_INFINITY)).toBe("0 ");
     expect(hashOf(readFileSync(output))).toBe(await expected("layer"));
   });

@@ -19,10 +19,10 @@ import { checkApart, checkTensor, type Tensor } from "../tensor/tensor.js";
 import { weighsNothing } from "./forward.js";
 import { checkBatch } from "./given.js";
 import {
-  checkAlike,
   checkCallOptions,
   checkInPlaceSafe,
   checkLayer,
+  checkLike,
   checkOut,
   type LayerCallOptions,
   type OutputOptions,
@@ -163,7 +163,7 @@ function checkGradientCall<T extends GradientOptions>(
   if (input.dtype === "uint8") {
     throw new UnsupportedDtypeError(operation, "of floating point for input", input.dtype);
   }
-  checkAlike(operation, "gradOutput", options.gradOutput, input.dtype, input);
+  checkLike(operation, "gradOutput", options.gradOutput, input.dtype, input);
   const partOfBatch = options.moments !== undefined;
   const computation = prepare(operation, layer, input, { dtype: input.dtype, channelAxis, partOfBatch });
   return { operation, options, computation };

@@ -15,11 +15,13 @@ const NO_OPEN_OPTIONS: { readonly [O in keyof Required<OpenOptions>]: OpenOption
   dtype: undefined,
   shape: undefined,
   offset: undefined,
+  as: undefined,
   writable: undefined,
 };
 const NO_CREATE_OPTIONS: { readonly [O in keyof Required<CreateOptions>]: CreateOptions[O] } = {
   format: undefined,
   key: undefined,
+  storedAs: undefined,
   metadata: undefined,
   journal: undefined,
 };
@@ -27,11 +29,12 @@ const NO_CREATE_OPTIONS: { readonly [O in keyof Required<CreateOptions>]: Create
 export async function open(path: unknown, given: unknown): Promise<Tensor> {
   const operation = "pool.open";
   const options = readOptions<OpenOptions>(operation, given, NO_OPEN_OPTIONS);
-  const { format, key, member, dtype, shape, offset, writable } = options;
+  const { format, key, member, dtype, shape, offset, as, writable } = options;
   checkFormat(operation, FORMATS, format);
   if (key !== undefined) checkString(operation, "key", key);
   if (member !== undefined) checkString(operation, "member", member);
   if (dtype !== undefined) checkDtype(operation, dtype);
+  if (as !== undefined) checkDtype(operation, as);
   if (offset !== undefined) checkSize(operation, "offset", offset);
   if (writable !== undefined) checkBoolean(operation, "writable", writable);
   const checked = shape === undefined ? {} : { shape: checkShape(operation, shape) };
@@ -46,13 +49,14 @@ export async function create<D extends Dtype>(
 ): Promise<OutputTensor<D>> {
   const operation = "pool.create";
   const options = readOptions<CreateOptions>(operation, given, NO_CREATE_OPTIONS);
-  const { format, key, journal } = options;
+  const { format, key, storedAs, journal } = options;
   checkFormat(operation, OUTPUT_FORMATS, format);
   if (key !== undefined) checkString(operation, "key", key);
   if (journal !== undefined && journal !== "begin" && journal !== "resume") {
     throw new InvalidArgumentError(operation, "journal", '"begin" or "resume"', describe(journal));
   }
   checkDtype(operation, dtype);
+  if (storedAs !== undefined) checkDtype(operation, storedAs);
   return createTensor(operation, checkString(operation, "path", path), dtype, checkShape(operation, shape), options);
 }
 

@@ -11,7 +11,7 @@ import { hashOf } from "../storage/journal.js";
 import { sampleOf } from "../storage/samples.js";
 import type { FileSpec } from "../storage/spec.js";
 import type { Parameter } from "../tensor/parameter.js";
-import { fileOf, journalOf, type Tensor } from "../tensor/tensor.js";
+import { fileOf, journalOf, storedDtypeOf, type Tensor } from "../tensor/tensor.js";
 
 /** Runs a call; where its output keeps a journal, what an earlier process did of it is not done again. */
 export function* runJournaled<T>(executor: Executor, layer: Layer, call: Call<T> & { readonly y: Tensor }): Steps<T> {
@@ -39,7 +39,7 @@ export function* runJournaled<T>(executor: Executor, layer: Layer, call: Call<T>
 /** All that decides the output's bits, by names for messages. */
 function workOf<T>(
   layer: Layer,
-  { plan, x, inputs }: Call<T>,
+  { plan, x, y, inputs }: Call<T> & { readonly y: Tensor },
   file: FileSpec,
   samples: string,
 ): Readonly<Record<string, string>> {
@@ -47,6 +47,8 @@ function workOf<T>(
     version: versionOf(),
     layer: String(layer),
     dtype: x.dtype,
+    "dtype in the input file": storedDtypeOf(x),
+    "dtype in the output file": storedDtypeOf(y),
     shape: JSON.stringify(x.shape),
     "input file": `${file.path} from byte ${file.offset} on`,
     input: hashOf([file.id, String(file.size), String(file.modified), samples]),

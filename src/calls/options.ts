@@ -131,20 +131,27 @@ export function checkFunction(operation: string, argument: string, value: unknow
   }
 }
 
-/** Throws unless `out` is a tensor of this dtype and of x's shape that calls may write to. */
-export function checkOut(operation: string, argument: string, out: unknown, dtype: Dtype, x: Tensor): Tensor {
-  const tensor = checkAlike(operation, argument, out, dtype, x);
-  if (isWritable(tensor)) return tensor;
-  throw new InvalidArgumentError(operation, argument, "a file that was opened as writable, or created", "one to read");
-}
-
-/** Throws unless it is a tensor of this dtype and of x's shape. */
-export function checkAlike(operation: string, argument: string, value: unknown, dtype: Dtype, x: Tensor): Tensor {
+/** Throws unless `value` is a tensor of this dtype and of x's shape. */
+export function checkLike(operation: string, argument: string, value: unknown, dtype: Dtype, x: Tensor): Tensor {
   const tensor = checkTensor(operation, argument, value);
   if (tensor.dtype !== dtype) throw new InvalidArgumentError(operation, argument, `dtype ${dtype}`, tensor.dtype);
   if (!sameShape(tensor.shape, x.shape)) {
     const message = `expected ${argument} of the input's shape ${formatShape(x.shape)} but got ${formatShape(tensor.shape)}`;
     throw new InvalidShapeError(operation, message, tensor.shape);
+  }
+  return tensor;
+}
+
+/** Throws unless `out` is a tensor of this dtype and of x's shape that calls may write to. */
+export function checkOut(operation: string, argument: string, out: unknown, dtype: Dtype, x: Tensor): Tensor {
+  const tensor = checkLike(operation, argument, out, dtype, x);
+  if (!isWritable(tensor)) {
+    throw new InvalidArgumentError(
+      operation,
+      argument,
+      "a file that was opened as writable, or created",
+      "one to read",
+    );
   }
   return tensor;
 }

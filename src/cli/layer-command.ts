@@ -7,7 +7,7 @@ import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
 import { UsageError } from "./outputs.js";
 import { formatSummary, type Summary } from "./report.js";
 import { type RunOptions, runOverFiles, type Work } from "./run.js";
-import { addSourceOptions } from "./source.js";
+import { addSourceOptions, DTYPES } from "./source.js";
 import { complain, print, printable } from "./terminal.js";
 
 /** Makes a sub-command whose help ends with these lines. */
@@ -45,7 +45,7 @@ export function addFileArguments(command: Command): Command {
     .option("--force", "replace files that exist, once the new ones are complete; also the input", false)
     .option(
       "--resume",
-      "go on where the same command was killed, or the machine failed; without anything to go on with, begin; with --out-dir leave outputs that exist",
+      "go on where the same command was killed, or the machine failed; without anything to go on with, begin; outputs that are complete are left",
       false,
     );
 }
@@ -57,6 +57,12 @@ export interface CommandOptions extends RunOptions {
 /** What every command has that goes from files to files. */
 export function addRunOptions(command: Command): Command {
   return addSourceOptions(command)
+    .addOption(
+      new Option(
+        "--dtype-out <dtype>",
+        "of the output, computed in the wider of both (default: the input's; float32 for uint8)",
+      ).choices(DTYPES.filter((dtype) => dtype !== "uint8")),
+    )
     .option("--stats", "say mean and deviation before and after: two passes more over the files", false)
     .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
     .option("--json", "print the summary as JSON, a line a file", false)

@@ -58,6 +58,8 @@ export interface Summary {
   readonly shape: Shape;
   /** The input's. */
   readonly dtype: Dtype;
+  /** Where it is another. */
+  readonly outputDtype?: Dtype;
   /** What it went through: a layer, as PyTorch prints it, or a scaler's file. */
   readonly layer?: string;
   readonly scaler?: string;
@@ -86,11 +88,12 @@ export function spreadOf({ count, mean, m2 }: Moments): Spread {
 }
 
 export function formatSummary(summary: Summary, to: NodeJS.WriteStream): string {
-  const { input, output, shape, dtype, layer, scaler, inverse, threads, before, after } = summary;
+  const { input, output, shape, dtype, outputDtype, layer, scaler, inverse, threads, before, after } = summary;
   const { milliseconds, gigabytesPerSecond } = summary;
+  const dtypes = outputDtype === undefined ? dtype : `${dtype}, written as ${outputDtype}`;
   const rows: [string, string][] = [
     ["input", input],
-    ["shape", `[${shape.join(", ")}] ${dtype}`],
+    ["shape", `[${shape.join(", ")}] ${dtypes}`],
     ...(layer ? [["layer", layer] as [string, string]] : []),
     ...(scaler ? [["scaler", `${scaler}${inverse ? ", inverse" : ""}`] as [string, string]] : []),
     ["threads", String(threads)],

@@ -3,21 +3,26 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type CreateOptions,
+  type Dtype,
   NormPool,
   type OutputTensor,
   type Progress,
   type SetMoments,
+  type Shape,
   type Tensor,
 } from "../index.js";
+import { checkInPlace, type DtypePath, dtypePath } from "./dtypes.js";
 import { STREAM } from "./inputs.js";
 import { formatOfName, type Job, type OutputOptions, planJobs, UsageError } from "./outputs.js";
 import { Bar, type Summary, spreadOf } from "./report.js";
 import { openOptionsOf, type SourceOptions } from "./source.js";
 import { checkStdout, keepStdin, sendToStdout, withTemporary } from "./streams.js";
-import { bytesOf, naming } from "./tensor-file.js";
+import { CELL_BYTES, naming } from "./tensor-file.js";
 import { leftOverIn, NotFinite } from "./warnings.js";
 
 export interface RunOptions extends OutputOptions, SourceOptions {
+  /** Of the output. */
+  readonly dtypeOut?: Dtype;
   readonly resume: boolean;
   readonly stats: boolean;
   readonly threads?: number;
@@ -75,6 +80,10 @@ export async function runOverFiles(
   }
   for (const output of done) told.onWarning(`${output}: it exists, and is left as it is`);
   await using pool = new NormPool(threads === undefined ? {} : { threads });
+  // Before any of them is written to.
+  if (options.inPlace && options.dtypeOut !== undefined) {
+    for (const { input } of jobs) checkInPlace(input, await dtypeOf(pool, input, input, options), options.dtypeOut);
+  }
   const bar = new Bar(jobs.length, !quiet);
   try {
     for (const [i, job] of jobs.entries()) {
@@ -123,15 +132,18 @@ async function normalize(run: Run, { input, output }: Job, from: string, to: str
   const { pool, work, options, told, signal } = run;
   const warn = (message: string | undefined) => message && told.onWarning(`${input}: ${message}`);
   const start = performance.now();
-  using x = await naming(input, () => pool.open(from, { ...openOptionsOf(options), writable: to === null }));
+  const dtypes = dtypePath(await dtypeOf(pool, input, from, options), options.dtypeOut);
+  const how = to === null ? { writable: true } : { as: dtypes.computed };
+  using x: Tensor = await naming(input, () => pool.open(from, { ...openOptionsOf(options), ...how }));
   warn(await leftOverIn(from, options));
   warn(work.suspect(x));
   const onFile = await naming(input, () => work.prepare(x));
   // What is a copy of a stream is gone when the process is; what is small is done again sooner than a journal is kept.
   const journaled = input !== STREAM && output !== STREAM && x.size >= JOURNALED_CELLS;
-  await using y = to === null ? null : await createOutput(pool, to, x, options, journaled);
+  const journal = journaled ? ({ journal: options.resume ? "resume" : "begin" } as const) : {};
+  await using y = to === null ? null : await createOutput(pool, to, x.shape, dtypes, { key: options.key, ...journal });
   const before = options.stats ? { before: spreadOf(await pool.moments(x, { signal })) } : {};
-  const bytes = bytesOf(x) + bytesOf(y ?? x);
+  const bytes = x.size * (CELL_BYTES[dtypes.input] + CELL_BYTES[dtypes.output]);
   const onPace = run.onPace(bytes);
   const finite = new NotFinite();
   try {
@@ -157,7 +169,8 @@ async function normalize(run: Run, { input, output }: Job, from: string, to: str
     input,
     output: output ?? input,
     shape: x.shape,
-    dtype: x.dtype,
+    dtype: dtypes.input,
+    ...(dtypes.output !== dtypes.input && { outputDtype: dtypes.output }),
     ...onFile.by,
     threads: pool.threads,
     milliseconds,
@@ -167,22 +180,22 @@ async function normalize(run: Run, { input, output }: Job, from: string, to: str
   });
 }
 
+async function dtypeOf(pool: NormPool, input: string, path: string, options: RunOptions): Promise<Dtype> {
+  using x = await naming(input, () => pool.open(path, openOptionsOf(options)));
+  return x.dtype;
+}
+
 async function createOutput(
   pool: NormPool,
   path: string,
-  x: Tensor,
-  { key, resume }: RunOptions,
-  journaled: boolean,
+  shape: Shape,
+  { results, output }: DtypePath,
+  { key, journal }: Pick<CreateOptions, "key" | "journal">,
 ): Promise<OutputTensor<"float32">> {
   const format = formatOfName(path);
-  const options: CreateOptions = {
-    format,
-    ...(format === "safetensors" && { key }),
-    ...(journaled && { journal: resume ? "resume" : "begin" }),
-  };
-  const dtype = x.dtype === "uint8" ? "float32" : x.dtype;
+  const options: CreateOptions = { format, ...(format === "safetensors" && { key }), journal };
   // To TypeScript the dtypes of files are known as little as their shapes.
-  return (await pool.create(path, dtype, x.shape, options)) as OutputTensor<"float32">;
+  return (await pool.create(path, results, shape, { ...options, storedAs: output })) as OutputTensor<"float32">;
 }
 
 async function sync(path: string): Promise<void> {

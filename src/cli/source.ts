@@ -11,7 +11,7 @@ export interface SourceOptions {
   readonly member?: string;
 }
 
-const DTYPES = ["float32", "float64", "float16", "bfloat16", "uint8"] as const satisfies readonly Dtype[];
+export const DTYPES = ["float32", "float64", "float16", "bfloat16", "uint8"] as const satisfies readonly Dtype[];
 
 export function addSourceOptions(command: Command): Command {
   return command

@@ -11,7 +11,7 @@ export async function naming<T>(path: string, step: () => T | Promise<T>): Promi
   }
 }
 
-const CELL_BYTES = { float32: 4, float64: 8, float16: 2, bfloat16: 2, uint8: 1 } as const;
+export const CELL_BYTES = { float32: 4, float64: 8, float16: 2, bfloat16: 2, uint8: 1 } as const;
 
 /** What is an option to the library is one to the command, by another name. */
 function inOptions({ message, operation, ...fields }: NormpoolError): string {

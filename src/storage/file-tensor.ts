@@ -6,7 +6,7 @@ import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { OutputTensor } from "../tensor/output-tensor.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
 import { type Holding, Tensor } from "../tensor/tensor.js";
-import { swap } from "./bytes.js";
+import { checkOpenedAs, checkStoredAs, fillCells } from "./converted.js";
 import type { OutputFormat } from "./format.js";
 import { withInput } from "./input.js";
 import { isHash, Journal, type JournalHeader, readJournal } from "./journal.js";
@@ -31,14 +31,13 @@ class FileHolding implements Holding {
   }
 
   async read(target: Uint8Array, at: number): Promise<void> {
-    const { path, offset, id, size, modified, swapped } = this.spec;
+    const { path, id, size, modified } = this.spec;
     await withInput("tensor.read", path, async (input) => {
       const { identity } = input;
       if (identity.id !== id || identity.size < size || (modified !== null && identity.modified !== modified)) {
         throw new ReadFailedError("tensor.read", path, "it was changed since it was opened first");
       }
-      await input.fill(target, offset + at);
-      swap(target, swapped);
+      await fillCells(input, this.spec, target, at);
     });
   }
 
@@ -136,15 +135,25 @@ class OutputHolding extends FileHolding {
 const dropped = new FinalizationRegistry<Output>((output) => void output.abandon());
 
 export interface OpenOptions extends LocateOptions {
+  /**
+   * The tensor's dtype, where the file's cells are of another: they are converted as they are read, so that a call computes in it. One that holds
+   * each of them exactly: of float16 and bfloat16 float32 and float64, of float32 float64, of uint8 all. Such a tensor is not writable. Default: the
+   * file's dtype.
+   */
+  readonly as?: Dtype | undefined;
   /** Whether calls may write to it, in place: of an interrupted call some cells are written, and others not. Default false. */
   readonly writable?: boolean | undefined;
 }
 
 /** A tensor of the file at `path`. Its cells stay there. */
 export async function openTensor(operation: string, path: string, options: OpenOptions): Promise<Tensor> {
-  const { writable = false } = options;
+  const { writable = false, as } = options;
+  if (writable && as !== undefined) {
+    throw new InvalidArgumentError(operation, "writable", "false for a tensor that is converted (as)", "true");
+  }
   return withInput(operation, path, async (input) => {
     const { format, dtype, shape, offset, swapped } = await locate(operation, input, options);
+    const converted = checkOpenedAs(operation, as, dtype);
     if (writable && format === "npz") {
       throw new InvalidArgumentError(operation, "writable", "a file without checksums", "an .npz file");
     }
@@ -158,7 +167,8 @@ export async function openTensor(operation: string, path: string, options: OpenO
     }
     const { id, size, modified } = input.identity;
     const place = { kind: "file", path: await realpath(path), offset, id, size, swapped } as const;
-    return new Tensor(new FileHolding({ ...place, modified: writable ? null : modified }), dtype, shape);
+    const spec = { ...place, ...converted, modified: writable ? null : modified };
+    return new Tensor(new FileHolding(spec), as ?? dtype, shape);
   });
 }
 
@@ -167,6 +177,12 @@ export interface CreateOptions {
   readonly format?: OutputFormat | undefined;
   /** The tensor's name in a safetensors file. Default "tensor". */
   readonly key?: string | undefined;
+  /**
+   * The dtype of the file's cells, where it is not the tensor's: float32, float16 or bfloat16 of a float64 tensor, float16 or bfloat16 of a float32
+   * one. Calls compute in the tensor's dtype, and what they write is rounded to the nearest, ties to even, once; what is too large is Infinity. Who
+   * reads the tensor has the file's cells. Default: the tensor's dtype.
+   */
+  readonly storedAs?: Dtype | undefined;
   /** Strings beside the tensor in a safetensors file. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
   /**
@@ -184,8 +200,10 @@ export async function createTensor<D extends Dtype>(
   shape: Shape,
   options: CreateOptions,
 ): Promise<OutputTensor<D>> {
-  const header = headerOf(operation, path, dtype, shape, options);
-  const bytes = header.length + cellsOf(shape) * CELL_BYTES[dtype];
+  const { storedAs = dtype } = options;
+  const converted = checkStoredAs(operation, storedAs, dtype);
+  const header = headerOf(operation, path, storedAs, shape, options);
+  const bytes = header.length + cellsOf(shape) * CELL_BYTES[storedAs];
   const output = await Output.create(operation, path, bytes, options.journal);
   try {
     // Of one that goes on, not before it is known to be the same work.
@@ -195,7 +213,8 @@ export async function createTensor<D extends Dtype>(
     }
     const { id } = await output.identity();
     const place = { path: output.partial, descriptor: output.descriptor, offset: header.length, id, size: bytes };
-    const holding = new OutputHolding({ kind: "file", ...place, modified: null, swapped: 1 }, output, header);
+    const spec = { kind: "file", ...place, ...converted, modified: null, swapped: 1 } as const;
+    const holding = new OutputHolding(spec, output, header);
     const tensor = new OutputTensor<D>(holding, dtype, shape);
     dropped.register(tensor, output, output);
     return tensor;

@@ -1,5 +1,6 @@
 // The dtypes of safetensors: how large their cells are, and how those that a state dict has are read.
 import type { StateTensor } from "../layers/state.js";
+import { convert } from "../plan/convert.js";
 import type { Dtype } from "../tensor/dtype.js";
 
 type Data = StateTensor["data"];
@@ -16,8 +17,8 @@ export const CODECS: Readonly<Record<string, Codec>> = {
   F32: { make: (cells) => new Float32Array(cells) },
   F64: { make: (cells) => new Float64Array(cells) },
   I64: { make: (cells) => new BigInt64Array(cells) },
-  F16: { make: (cells) => new Float32Array(cells), widen: widenFloat16 },
-  BF16: { make: (cells) => new Float32Array(cells), widen: widenBfloat16 },
+  F16: { make: (cells) => new Float32Array(cells), widen: widen("float16") },
+  BF16: { make: (cells) => new Float32Array(cells), widen: widen("bfloat16") },
 };
 
 /** What tensors can be, by the names that the format has for it. */
@@ -55,20 +56,9 @@ export const BITS: Readonly<Record<string, number>> = {
   U64: 64,
 };
 
-/** A float16 has 1 sign, 5 exponent and 10 fraction bits. */
-function widenFloat16(halves: Uint16Array, data: Data, at: number): void {
-  for (let i = 0; i < halves.length; i++) {
-    const bits = halves[i] as number;
-    const sign = bits & 0x8000 ? -1 : 1;
-    const exponent = (bits >> 10) & 31;
-    const fraction = bits & 1023;
-    if (exponent === 31) data[at + i] = fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-    else data[at + i] = exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
-  }
-}
-
-/** bfloat16 is the upper half of a float32. */
-function widenBfloat16(halves: Uint16Array, data: Data, at: number): void {
-  const words = new Uint32Array(data.buffer, data.byteOffset + 4 * at, halves.length);
-  for (let i = 0; i < halves.length; i++) words[i] = (halves[i] as number) << 16;
+function widen(dtype: "float16" | "bfloat16"): NonNullable<Codec["widen"]> {
+  return (halves, data, at) => {
+    const target = { buffer: data.buffer, at: data.byteOffset + 4 * at };
+    convert(dtype, "float32", { buffer: halves.buffer, at: halves.byteOffset }, target, halves.length);
+  };
 }

@@ -1,4 +1,5 @@
 // Where a tensor's cells are, as plain data. Each kind has a driver in workers/drivers/.
+import type { Dtype } from "../plan/cells.js";
 
 /** In the memory of the pool that computes, at a byte address: kernels work on it in place. */
 export interface ArenaSpec {
@@ -28,10 +29,19 @@ export interface FileSpec {
   readonly modified: string | null;
   /** Bytes of an element where its bytes lie in the other order: of big-endian cells. Otherwise 1. */
   readonly swapped: 1 | 2 | 4 | 8;
+  /** Where the file's cells are not of the tensor's dtype, which holds each of them exactly: they are converted on the way. */
+  readonly converted?: Converted;
   /** Of a file that is open: all threads of a process share its descriptors. */
   readonly descriptor?: number;
   /** Whether it was opened for one call. */
   readonly forCall?: true;
+}
+
+export interface Converted {
+  /** Of the cells in the file. */
+  readonly stored: Dtype;
+  /** Of the tensor. */
+  readonly dtype: Dtype;
 }
 
 /** All kinds that there are. A new one is added here and to the map of drivers. */

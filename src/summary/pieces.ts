@@ -1,7 +1,7 @@
 // A tensor's cells as float64, a piece at a time: bounded memory wherever the cells are, and turns of the event loop between pieces.
 import { nextTurn } from "../clock.js";
 import { AbortedError } from "../errors.js";
-import { CODECS } from "../storage/safetensors-dtypes.js";
+import { convert } from "../plan/convert.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { readInto, type Tensor } from "../tensor/tensor.js";
 
@@ -38,28 +38,7 @@ export async function eachPiece(
 }
 
 /** The first `count` cells as numbers. */
-function putNumbers(dtype: Dtype, cells: ArrayBuffer, count: number, target: Float64Array): void {
+function putNumbers(dtype: Dtype, cells: ArrayBuffer, count: number, target: Float64Array<ArrayBuffer>): void {
   if (dtype === "float64") target.set(new Float64Array(cells, 0, count));
-  else if (dtype === "float32") target.set(new Float32Array(cells, 0, count));
-  else if (dtype === "uint8") target.set(new Uint8Array(cells, 0, count));
-  else {
-    // Looked up: not every Node has a Float16Array.
-    const table = valuesOf(dtype);
-    const bits = new Uint16Array(cells, 0, count);
-    for (let i = 0; i < count; i++) target[i] = table[bits[i] as number] as number;
-  }
-}
-
-const tables = new Map<Dtype, Float32Array>();
-
-/** The value of each 16 bits. */
-function valuesOf(dtype: "float16" | "bfloat16"): Float32Array {
-  let table = tables.get(dtype);
-  if (table === undefined) {
-    table = new Float32Array(1 << 16);
-    const bits = Uint16Array.from(table, (_, i) => i);
-    CODECS[dtype === "float16" ? "F16" : "BF16"]?.widen?.(bits, table, 0);
-    tables.set(dtype, table);
-  }
-  return table;
+  else convert(dtype, "float64", { buffer: cells, at: 0 }, { buffer: target.buffer, at: 0 }, count);
 }

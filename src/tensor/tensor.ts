@@ -200,6 +200,11 @@ export function fileOf(tensor: Tensor): FileSpec | undefined {
   return spec.kind === "file" ? spec : undefined;
 }
 
+/** The dtype of its cells where they are: a file's may be converted on the way. */
+export function storedDtypeOf(tensor: Tensor): Dtype {
+  return fileOf(tensor)?.converted?.stored ?? tensor.dtype;
+}
+
 /** Whether calls may write to it. */
 export function isWritable(tensor: Tensor): boolean {
   const { spec } = heldBy(tensor);
@@ -223,7 +228,7 @@ function unpinLife(life: Life): void {
 /** The bytes that cells are, of a buffer or of the file with an id. */
 function placeOf(tensor: Tensor): { readonly of: object | string; readonly start: number; readonly end: number } {
   const { data, spec } = heldBy(tensor);
-  const bytes = tensor.size * CELL_BYTES[tensor.dtype];
+  const bytes = tensor.size * CELL_BYTES[storedDtypeOf(tensor)];
   if (spec.kind === "file") return { of: spec.id, start: spec.offset, end: spec.offset + bytes };
   const start = byteOffsetOf(data as ArrayBufferView);
   return { of: bufferOf(data as ArrayBufferView), start, end: start + bytes };

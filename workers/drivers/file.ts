@@ -1,6 +1,8 @@
 // Tensors in files. Each thread reads and writes its own tiles, straight into and out of shared memory; the calling thread moves no cells.
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
-import type { FileSpec } from "../../src/storage/spec.js";
+import { CELL_BYTES } from "../../src/plan/cells.js";
+import { convert } from "../../src/plan/convert.js";
+import type { Converted, FileSpec } from "../../src/storage/spec.js";
 import type { WasmMemory } from "../webassembly.js";
 import { arenaBuffer, copy } from "./copy.js";
 import type { Driver, Runs } from "./driver.js";
@@ -45,28 +47,86 @@ export const file: Driver<FileSpec> = {
   lineOffsetOf: () => 0,
 
   load(spec, runs, memory, to) {
-    const { at, rows, bytes, stride } = runs;
-    const buffer = arenaBuffer(memory, to + rows * bytes);
-    if (rows === 1 || stride === bytes) read(spec, new Uint8Array(buffer, to, rows * bytes), at);
-    else if (stride - bytes < CALL_BYTES) loadSpans(spec, runs, memory, to);
-    else {
-      for (let row = 0; row < rows; row++) {
-        read(spec, new Uint8Array(buffer, to + row * bytes, bytes), at + row * stride);
-      }
+    const { converted } = spec;
+    if (converted === undefined) {
+      loadStored(spec, runs, memory, to);
+      return;
     }
-    if (spec.swapped !== 1) swap(Buffer.from(buffer, to, rows * bytes), spec.swapped);
+    const stored = storedRuns(runs, converted);
+    // To the end of their room, where they become longer one after the other.
+    const at = to + runs.rows * (runs.bytes - stored.bytes);
+    loadStored(spec, stored, memory, at);
+    const buffer = arenaBuffer(memory, to + runs.rows * runs.bytes);
+    const cells = (runs.rows * runs.bytes) / CELL_BYTES[converted.dtype];
+    convert(converted.stored, converted.dtype, { buffer, at }, { buffer, at: to }, cells);
   },
 
-  store(spec, { at, rows, bytes, stride }, memory, from) {
-    const buffer = arenaBuffer(memory, from + rows * bytes);
-    if (rows === 1 || stride === bytes) write(spec, new Uint8Array(buffer, from, rows * bytes), at);
-    else {
-      for (let row = 0; row < rows; row++) {
-        write(spec, new Uint8Array(buffer, from + row * bytes, bytes), at + row * stride);
-      }
-    }
+  store(spec, runs, memory, from) {
+    const buffer = arenaBuffer(memory, from + runs.rows * runs.bytes);
+    if (spec.converted === undefined) writeRuns(spec, runs, buffer, from);
+    else storeConverted(spec, spec.converted, runs, buffer, from);
   },
 };
+
+function loadStored(spec: FileSpec, runs: Runs, memory: WasmMemory, to: number): void {
+  const { at, rows, bytes, stride } = runs;
+  const buffer = arenaBuffer(memory, to + rows * bytes);
+  if (isOneRun(runs)) read(spec, new Uint8Array(buffer, to, rows * bytes), at);
+  else if (stride - bytes < CALL_BYTES) loadSpans(spec, runs, memory, to);
+  else {
+    for (let row = 0; row < rows; row++) {
+      read(spec, new Uint8Array(buffer, to + row * bytes, bytes), at + row * stride);
+    }
+  }
+  if (spec.swapped !== 1) swap(Buffer.from(buffer, to, rows * bytes), spec.swapped);
+}
+
+function writeRuns(spec: FileSpec, runs: Runs, buffer: SharedArrayBuffer, from: number): void {
+  const { at, rows, bytes, stride } = runs;
+  if (isOneRun(runs)) write(spec, new Uint8Array(buffer, from, rows * bytes), at);
+  else {
+    for (let row = 0; row < rows; row++) {
+      write(spec, new Uint8Array(buffer, from + row * bytes, bytes), at + row * stride);
+    }
+  }
+}
+
+function isOneRun({ rows, bytes, stride }: Runs): boolean {
+  return rows === 1 || stride === bytes;
+}
+
+/** Where a tensor's runs lie in its file, of cells of the file's. */
+function storedRuns({ at, rows, bytes, stride }: Runs, { stored, dtype }: Converted): Runs {
+  const inFile = (count: number) => (count / CELL_BYTES[dtype]) * CELL_BYTES[stored];
+  return { at: inFile(at), rows, bytes: inFile(bytes), stride: inFile(stride) };
+}
+
+/** Converts as many whole rows at once as this thread's buffer holds, or a piece of a long one: the stage's cells stay what they are. */
+function storeConverted(
+  spec: FileSpec,
+  converted: Converted,
+  given: Runs,
+  buffer: SharedArrayBuffer,
+  from: number,
+): void {
+  const { stored, dtype } = converted;
+  const runs = isOneRun(given) ? { ...given, rows: 1, bytes: given.rows * given.bytes } : given;
+  const { at, rows, bytes, stride } = storedRuns(runs, converted);
+  const width = Math.min(bytes, SPAN_BYTES);
+  const step = Math.max(1, Math.floor(SPAN_BYTES / bytes));
+  const target = { buffer: spanOf(width * Math.min(step, rows)), at: 0 };
+  for (let row = 0; row < rows; row += step) {
+    const count = Math.min(step, rows - row);
+    for (let start = 0; start < bytes; start += width) {
+      const wide = Math.min(width, bytes - start);
+      const cell = (row * bytes + start) / CELL_BYTES[stored];
+      const source = { buffer, at: from + cell * CELL_BYTES[dtype] };
+      convert(dtype, stored, source, target, (count * wide) / CELL_BYTES[stored]);
+      const piece = { at: at + row * stride + start, rows: count, bytes: wide, stride };
+      writeRuns(spec, piece, target.buffer, 0);
+    }
+  }
+}
 
 function checkUnchanged({ path, descriptor, id, size, modified }: FileSpec): void {
   const found = fstatSync(descriptor as number, { bigint: true });
@@ -108,18 +168,23 @@ function write({ path, descriptor, offset }: FileSpec, bytes: Uint8Array, at: nu
   }
 }
 
-/** This thread's, for spans. */
+/** This thread's, for spans, and for what is converted before it is written. */
 let spanBuffer = new SharedArrayBuffer(0);
+
+function spanOf(bytes: number): SharedArrayBuffer {
+  if (spanBuffer.byteLength < bytes) spanBuffer = new SharedArrayBuffer(bytes);
+  return spanBuffer;
+}
 
 function loadSpans(spec: FileSpec, { at, rows, bytes, stride }: Runs, memory: WasmMemory, to: number): void {
   const step = Math.max(1, Math.floor(SPAN_BYTES / stride));
   const longest = (Math.min(step, rows) - 1) * stride + bytes;
-  if (spanBuffer.byteLength < longest) spanBuffer = new SharedArrayBuffer(longest);
+  const buffer = spanOf(longest);
   for (let row = 0; row < rows; row += step) {
     const count = Math.min(step, rows - row);
-    read(spec, new Uint8Array(spanBuffer, 0, (count - 1) * stride + bytes), at + row * stride);
+    read(spec, new Uint8Array(buffer, 0, (count - 1) * stride + bytes), at + row * stride);
     const target = { buffer: memory.buffer, at: to + row * bytes, stride: bytes };
-    copy({ buffer: spanBuffer, at: 0, stride }, target, count, bytes, true);
+    copy({ buffer, at: 0, stride }, target, count, bytes, true);
   }
 }
 
