@@ -4,6 +4,7 @@ import { fill } from "../cells.js";
 import { PEERS, type PeerRow, type PeersResult } from "../peers.js";
 import { type Candidate, medianRatio, sampleInTurn, timingOf } from "../samples.js";
 import type { SectionOptions } from "../section.js";
+import { checkAgreement } from "./agreement.js";
 import { CALLS, type Call } from "./calls.js";
 import { startOnnxRuntime } from "./onnxruntime.js";
 import { messageOf, type Peer, type PeerCall } from "./peer.js";
@@ -18,8 +19,6 @@ const ROUNDS = 7;
 const BUDGET = 15_000;
 /** A first call finds its own threads asleep, and those of the peer before it still spinning for work: the second one is timed. */
 const CALLS_A_SAMPLE = 2;
-/** Of max(1, |y|): each has its own order of summing in float32. */
-const TOLERANCE = 1e-4;
 const OURS = "normpool";
 
 export interface PeersOptions extends SectionOptions {
@@ -128,13 +127,4 @@ async function ownCall(pool: NormPool, call: Call, x: Tensor<"float32">, g: Tens
   if (call.backward !== true) return () => pool.forward(layer, x, { channelAxis });
   const moments = await pool.momentsOf(layer, x);
   return async () => (await pool.backward(layer, { input: x, gradOutput: g, moments })).gradInput;
-}
-
-function checkAgreement(actual: ArrayLike<number>, expected: Float32Array): void {
-  if (actual.length !== expected.length) throw new Error(`it has ${actual.length} cells, normpool ${expected.length}`);
-  for (let i = 0; i < expected.length; i++) {
-    const [theirs, own] = [actual[i] as number, expected[i] as number];
-    if (Math.abs(theirs - own) <= TOLERANCE * Math.max(1, Math.abs(own))) continue;
-    throw new Error(`cell ${i} is ${theirs}, of normpool ${own}: not within ${TOLERANCE}`);
-  }
 }
