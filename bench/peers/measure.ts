@@ -3,11 +3,11 @@ import { NormPool, type Shape, type Tensor } from "../../src/index.js";
 import { fill } from "../cells.js";
 import { PEERS, type PeerRow, type PeersResult } from "../peers.js";
 import { type Candidate, medianRatio, sampleInTurn, timingOf } from "../samples.js";
-import type { SectionOptions } from "../section.js";
 import { checkAgreement } from "./agreement.js";
 import { CALLS, type Call } from "./calls.js";
+import { measureFilePeers } from "./files/measure.js";
 import { startOnnxRuntime } from "./onnxruntime.js";
-import { messageOf, type Peer, type PeerCall } from "./peer.js";
+import { messageOf, type Peer, type PeerCall, type PeersOptions } from "./peer.js";
 import { startTfjs } from "./tfjs.js";
 import { startTorch } from "./torch.js";
 
@@ -20,10 +20,8 @@ const BUDGET = 15_000;
 /** A first call finds its own threads asleep, and those of the peer before it still spinning for work: the second one is timed. */
 const CALLS_A_SAMPLE = 2;
 const OURS = "normpool";
-
-export interface PeersOptions extends SectionOptions {
-  readonly python: string;
-}
+/** Of the time of all. The rest is files'. */
+const CALLS_SHARE = 0.6;
 
 export async function measurePeers(options: PeersOptions): Promise<PeersResult> {
   const { threads, quick, memory, onShare, signal, python } = options;
@@ -52,14 +50,22 @@ export async function measurePeers(options: PeersOptions): Promise<PeersResult> 
         // A peer without threads is compared once, with all of normpool's.
         const own = peers.filter(({ hasThreads }) => hasThreads || count === threads);
         rows.push(...(await compare(call, call.shape(share), own, count, quick ? 1 : ROUNDS, leftOut)));
-        onShare((i + (j + 1) / counts.length) / CALLS.length);
+        onShare(((i + (j + 1) / counts.length) / CALLS.length) * CALLS_SHARE);
       }
     }
   } finally {
     for (const peer of peers) await peer.close();
   }
   const versions = peers.map(({ name, version }) => `${name} ${version}`);
-  return { rounds: quick ? 1 : ROUNDS, bytes: share * LARGEST, versions, rows, leftOut: [...new Set(leftOut)] };
+  const files = await measureFilePeers(options, leftOut);
+  return {
+    rounds: quick ? 1 : ROUNDS,
+    bytes: share * LARGEST,
+    versions,
+    rows,
+    ...(files && { files }),
+    leftOut: [...new Set(leftOut)],
+  };
 }
 
 async function compare(
@@ -98,7 +104,7 @@ async function compare(
     for (const [peer, { run }] of prepared) candidates.push({ name: peer.name, run });
     const started = performance.now();
     const enough = (round: number) => round >= rounds || performance.now() - started > BUDGET;
-    const samples = await sampleInTurn(candidates, enough, CALLS_A_SAMPLE);
+    const samples = await sampleInTurn(candidates, enough, { calls: CALLS_A_SAMPLE });
     const own = samples.get(OURS) ?? [];
     return [...prepared.keys()].map(({ name, hasThreads }) => {
       const theirs = samples.get(name) ?? [];
