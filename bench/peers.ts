@@ -1,4 +1,5 @@
 // What the section peers found: other libraries' calls beside normpool's.
+import { describeFilePeers, type FilePeersResult } from "./file-peers.js";
 import type { Timing } from "./samples.js";
 import { formatBytes, type SectionText } from "./text.js";
 
@@ -25,11 +26,13 @@ export interface PeersResult {
   readonly bytes: number;
   readonly versions: readonly string[];
   readonly rows: readonly PeerRow[];
+  /** Absent where there was no peer. */
+  readonly files?: FilePeersResult;
   /** Peers and calls that were not measured, and why. */
   readonly leftOut: readonly string[];
 }
 
-export function describePeers({ rounds, bytes, versions, rows, leftOut }: PeersResult): SectionText {
+export function describePeers({ rounds, bytes, versions, rows, files, leftOut }: PeersResult): SectionText {
   const lines = rows.map(({ call, peer, threads, peerThreads, peerTime, normpoolTime, ratio, atLeast }) => [
     call,
     peer,
@@ -45,7 +48,10 @@ export function describePeers({ rounds, bytes, versions, rows, leftOut }: PeersR
       `${formatBytes(bytes)} float32, milliseconds, medians of up to ${rounds} rounds: ${versions.join(", ") || "none"}. The ratio is the peer's time by normpool's in the same round.`,
       "Results were compared before they were timed.",
     ],
-    tables: [{ rows: [["", "peer", "threads", "peer's ms", "normpool's ms", "ratio", "at least"], ...lines] }],
+    tables: [
+      { rows: [["", "peer", "threads", "peer's ms", "normpool's ms", "ratio", "at least"], ...lines] },
+      ...(files ? [describeFilePeers(files)] : []),
+    ],
     leftOut,
   };
 }

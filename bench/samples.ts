@@ -26,15 +26,16 @@ const WARM_UP = 2;
 
 /**
  * @param enough told after each round how many are counted; returns true after the last.
- * @param calls so many in a row for a sample, which is the last one's time.
+ * @param options.calls so many in a row for a sample, which is the last one's time.
+ * @param options.warmUp rounds that are not counted.
  */
 export async function sampleInTurn(
   candidates: readonly Candidate[],
   enough: (rounds: number) => boolean,
-  calls = 1,
+  { calls = 1, warmUp = WARM_UP } = {},
 ): Promise<Samples> {
   const samples = new Map<string, number[]>(candidates.map(({ name }) => [name, []]));
-  for (let round = 1 - WARM_UP; ; round++) {
+  for (let round = 1 - warmUp; ; round++) {
     for (const { name, run } of candidates) {
       for (let call = 1; call < calls; call++) await run();
       const start = performance.now();

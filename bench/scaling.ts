@@ -115,7 +115,7 @@ export async function measureScaling({
         onShare(Math.max(round / rounds, Math.min(1, spent / BUDGET)));
         return round >= rounds || (round >= FEWEST_ROUNDS && spent > BUDGET);
       },
-      CALLS_A_SAMPLE,
+      { calls: CALLS_A_SAMPLE },
     );
     const limits = counts.map((count) => ({ threads: count, time: timingOf(samples.get(key(LIMIT, count)) ?? []) }));
     const bandwidth = (bytes * LIMIT_MOVES) / Math.min(...limits.map(({ time }) => time.median));

@@ -19,7 +19,7 @@ export interface BenchOptions {
   readonly quick?: boolean;
   /** Of the section throughput; default all. */
   readonly groups?: readonly Group[];
-  /** Of the section peers: the Python that may have torch. */
+  /** Of the section peers: the Python that may have torch, NumPy and scikit-learn. */
   readonly python?: string;
   readonly signal?: AbortSignal;
   /** Told when a section begins. Returns what is told its share. */

@@ -118,6 +118,19 @@ describe("a quick run", () => {
   });
 });
 
+test("the peers' files are a table of their own, beside normpool", () => {
+  const table = page.slice(page.indexOf("From file to file: StandardScaler"));
+  expect(table).toContain("a float32 [1048576, 256] of 1 GiB");
+  const rows = [...table.matchAll(/<tr>(.*?)<\/tr>/gs)].map(([, row = ""]) =>
+    [...row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/g)].map(([, cell]) => cell),
+  );
+  expect(rows).toEqual([
+    ["", "files", "threads", "ms", "ratio", "peak, MiB"],
+    ["normpool", ".npy", "2", "2000", "", "90"],
+    ["a reader of files 2.0", "Parquet", "1", "5000", "2.50", ""],
+  ]);
+});
+
 test("what was not measured is not there", async () => {
   const { roofline, scaling, latency, peers, ...rest } = madeUpResults();
   const text = await makePage({ ...rest, ...(latency && { latency }) });

@@ -136,6 +136,24 @@ export function madeUpResults({ quick = false, error = 0.1, times = 1 } = {}): R
           ratio: 1.5 * (i + 1),
         })),
       ),
+      files: {
+        shape: [2 ** 20, 256],
+        threads: 2,
+        rounds: 2,
+        normpoolTime: at(2000 * times),
+        normpoolPeak: 90 * 2 ** 20,
+        rows: [
+          {
+            peer: "a reader of files",
+            version: "2.0",
+            format: "Parquet",
+            peerThreads: 1,
+            peerTime: at(5000 * times),
+            ratio: 2.5,
+            peak: null,
+          },
+        ],
+      },
       leftOut: [],
     },
   };

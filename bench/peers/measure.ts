@@ -3,10 +3,11 @@ import { NormPool, type Shape, type Tensor } from "../../src/index.js";
 import { fill } from "../cells.js";
 import { PEERS, type PeerRow, type PeersResult } from "../peers.js";
 import { type Candidate, medianRatio, sampleInTurn, timingOf } from "../samples.js";
-import type { SectionOptions } from "../section.js";
+import { checkAgreement } from "./agreement.js";
 import { CALLS, type Call } from "./calls.js";
+import { measureFilePeers } from "./files/measure.js";
 import { startOnnxRuntime } from "./onnxruntime.js";
-import { messageOf, type Peer, type PeerCall } from "./peer.js";
+import { messageOf, type Peer, type PeerCall, type PeersOptions } from "./peer.js";
 import { startTfjs } from "./tfjs.js";
 import { startTorch } from "./torch.js";
 
@@ -18,13 +19,9 @@ const ROUNDS = 7;
 const BUDGET = 15_000;
 /** A first call finds its own threads asleep, and those of the peer before it still spinning for work: the second one is timed. */
 const CALLS_A_SAMPLE = 2;
-/** Of max(1, |y|): each has its own order of summing in float32. */
-const TOLERANCE = 1e-4;
 const OURS = "normpool";
-
-export interface PeersOptions extends SectionOptions {
-  readonly python: string;
-}
+/** Of the time of all. The rest is files'. */
+const CALLS_SHARE = 0.6;
 
 export async function measurePeers(options: PeersOptions): Promise<PeersResult> {
   const { threads, quick, memory, onShare, signal, python } = options;
@@ -53,14 +50,22 @@ export async function measurePeers(options: PeersOptions): Promise<PeersResult> 
         // A peer without threads is compared once, with all of normpool's.
         const own = peers.filter(({ hasThreads }) => hasThreads || count === threads);
         rows.push(...(await compare(call, call.shape(share), own, count, quick ? 1 : ROUNDS, leftOut)));
-        onShare((i + (j + 1) / counts.length) / CALLS.length);
+        onShare(((i + (j + 1) / counts.length) / CALLS.length) * CALLS_SHARE);
       }
     }
   } finally {
     for (const peer of peers) await peer.close();
   }
   const versions = peers.map(({ name, version }) => `${name} ${version}`);
-  return { rounds: quick ? 1 : ROUNDS, bytes: share * LARGEST, versions, rows, leftOut: [...new Set(leftOut)] };
+  const files = await measureFilePeers(options, leftOut);
+  return {
+    rounds: quick ? 1 : ROUNDS,
+    bytes: share * LARGEST,
+    versions,
+    rows,
+    ...(files && { files }),
+    leftOut: [...new Set(leftOut)],
+  };
 }
 
 async function compare(
@@ -99,7 +104,7 @@ async function compare(
     for (const [peer, { run }] of prepared) candidates.push({ name: peer.name, run });
     const started = performance.now();
     const enough = (round: number) => round >= rounds || performance.now() - started > BUDGET;
-    const samples = await sampleInTurn(candidates, enough, CALLS_A_SAMPLE);
+    const samples = await sampleInTurn(candidates, enough, { calls: CALLS_A_SAMPLE });
     const own = samples.get(OURS) ?? [];
     return [...prepared.keys()].map(({ name, hasThreads }) => {
       const theirs = samples.get(name) ?? [];
@@ -128,13 +133,4 @@ async function ownCall(pool: NormPool, call: Call, x: Tensor<"float32">, g: Tens
   if (call.backward !== true) return () => pool.forward(layer, x, { channelAxis });
   const moments = await pool.momentsOf(layer, x);
   return async () => (await pool.backward(layer, { input: x, gradOutput: g, moments })).gradInput;
-}
-
-function checkAgreement(actual: ArrayLike<number>, expected: Float32Array): void {
-  if (actual.length !== expected.length) throw new Error(`it has ${actual.length} cells, normpool ${expected.length}`);
-  for (let i = 0; i < expected.length; i++) {
-    const [theirs, own] = [actual[i] as number, expected[i] as number];
-    if (Math.abs(theirs - own) <= TOLERANCE * Math.max(1, Math.abs(own))) continue;
-    throw new Error(`cell ${i} is ${theirs}, of normpool ${own}: not within ${TOLERANCE}`);
-  }
 }

@@ -1,6 +1,12 @@
 import type { Shape } from "../../src/index.js";
 import type { PeerRow } from "../peers.js";
+import type { SectionOptions } from "../section.js";
 import type { Call } from "./calls.js";
+
+export interface PeersOptions extends SectionOptions {
+  /** Python's path or name. */
+  readonly python: string;
+}
 
 /** What a call is of. */
 export interface Inputs {

@@ -1,10 +1,9 @@
-"""PyTorch's side of `npm run bench -- peers`: a line of JSON in, a line of JSON out."""
+"""PyTorch's side of `npm run bench -- peers`."""
 
-import json
-import sys
 import time
 
 import torch
+from conversation import converse
 from torch import nn
 
 CHANNELS = 64
@@ -54,23 +53,20 @@ def prepare(ask):
 
 
 call = None
-print(json.dumps({"version": torch.__version__}), flush=True)
-for line in sys.stdin:
-    ask = json.loads(line)
-    answer = {}
-    try:
-        if ask["do"] == "prepare":
-            call = prepare(ask)
-            result = call()
-            torch.from_file(ask["result"], shared=True, size=result.numel(), dtype=torch.float32).copy_(result.reshape(-1))
-            del result
-        elif ask["do"] == "run":
-            start = time.perf_counter()
-            result = call()
-            answer["milliseconds"] = (time.perf_counter() - start) * 1000
-            del result
-        else:
-            call = None
-    except Exception as error:
-        answer["error"] = str(error)
-    print(json.dumps(answer), flush=True)
+
+
+def answer_to(ask):
+    global call
+    if ask["do"] == "prepare":
+        call = prepare(ask)
+        result = call()
+        torch.from_file(ask["result"], shared=True, size=result.numel(), dtype=torch.float32).copy_(result.reshape(-1))
+    elif ask["do"] == "run":
+        start = time.perf_counter()
+        result = call()
+        return {"milliseconds": (time.perf_counter() - start) * 1000}
+    else:
+        call = None
+
+
+converse(torch.__version__, answer_to)

@@ -1,12 +1,10 @@
 // PyTorch, in a process of its own.
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Call } from "./calls.js";
+import { Conversation } from "./conversation.js";
 import type { Inputs, Peer, PeerCall } from "./peer.js";
 
 const SCRIPT = fileURLToPath(new URL("../../../bench/peers/pytorch.py", import.meta.url));
@@ -18,67 +16,23 @@ const REUSED = {
   MALLOC_TOP_PAD_: "1073741824",
 };
 
-interface Answer {
-  readonly version?: string;
-  readonly milliseconds?: number;
-  readonly error?: string;
-}
-
 /** Throws where that Python has no torch. */
 export async function startTorch(python: string, reused: boolean): Promise<Peer> {
-  const child = spawn(python, [SCRIPT], { env: { ...process.env, ...(reused && REUSED) }, stdio: "pipe" });
-  const conversation = new Conversation(child);
+  const conversation = new Conversation(python, ["-B", SCRIPT], reused ? REUSED : {});
   const { version = "" } = await conversation.answer();
-  return new Torch(reused ? "PyTorch, memory reused" : "PyTorch as installed", version, child, conversation);
-}
-
-/** One line is asked, one is answered. */
-class Conversation {
-  readonly #lines: AsyncIterator<string>;
-  readonly #child: ChildProcess;
-  #stderr = "";
-
-  constructor(child: ChildProcess) {
-    this.#child = child;
-    child.on("error", (error) => {
-      this.#stderr += error.message;
-    });
-    child.stdin?.on("error", () => {}); // said by the missing answer
-    child.stderr?.on("data", (chunk: Buffer) => {
-      this.#stderr = (this.#stderr + chunk.toString()).slice(-4000);
-    });
-    this.#lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
-  }
-
-  async ask(question: object): Promise<Answer> {
-    this.#child.stdin?.write(`${JSON.stringify(question)}\n`);
-    return this.answer();
-  }
-
-  async answer(): Promise<Answer> {
-    const { value, done } = await this.#lines.next();
-    if (done) {
-      if (this.#child.exitCode === null && this.#child.pid !== undefined) await once(this.#child, "exit");
-      throw new Error(this.#stderr || "Python ended");
-    }
-    const answer = JSON.parse(value) as Answer;
-    if (answer.error !== undefined) throw new Error(answer.error);
-    return answer;
-  }
+  return new Torch(reused ? "PyTorch, memory reused" : "PyTorch as installed", version, conversation);
 }
 
 class Torch implements Peer {
   readonly name: Peer["name"];
   readonly version: string;
   readonly hasThreads = true;
-  readonly #child: ChildProcess;
   readonly #conversation: Conversation;
   readonly #folder = mkdtempSync(join(tmpdir(), "normpool-bench-"));
 
-  constructor(name: Peer["name"], version: string, child: ChildProcess, conversation: Conversation) {
+  constructor(name: Peer["name"], version: string, conversation: Conversation) {
     this.name = name;
     this.version = version;
-    this.#child = child;
     this.#conversation = conversation;
   }
 
@@ -109,8 +63,7 @@ class Torch implements Peer {
   }
 
   async close(): Promise<void> {
-    this.#child.stdin?.end();
-    if (this.#child.exitCode === null) await once(this.#child, "exit");
+    await this.#conversation.end();
     rmSync(this.#folder, { recursive: true });
   }
 }
