@@ -7,8 +7,8 @@ export default defineConfig({
     // Workers run built JavaScript, so tests run against the build, and are built with it.
     include: ["dist/test/**/*.test.js"],
     pool: "forks",
-    // Each file has worker threads of its own: more files at once would only take turns on the cores.
-    fileParallelism: false,
+    // Each file has worker threads of its own, but oracles and child processes leave cores idle.
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: report ? ["default", "json"] : ["default"],

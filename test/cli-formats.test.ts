@@ -100,7 +100,7 @@ describe("channels", () => {
     const { status, stderr } = run("batch-norm", "x.npy", "-o", "y.npy", "--channel-axis", "7");
     expect(status).toBe(1);
     expect(stderr).toBe(
-      "normpool: batch-norm: expected channels at dimension 7 but got an array of shape [2, 16, 16, 3]\n",
+      "normpool: batch-norm: x.npy: expected channels at dimension 7 but got an array of shape [2, 16, 16, 3]\n",
     );
   });
 });

@@ -21,7 +21,7 @@ async function interrupt(signal: NodeJS.Signals, ...nodeOptions: string[]) {
     stderr += chunk.toString();
   });
   const ended = new Promise((resolve) => child.once("close", resolve));
-  while (!readdirSync(folder).some((name) => name.endsWith(".partial"))) await new Promise(setImmediate);
+  while (!readdirSync(folder).some((name) => name.endsWith("partial"))) await new Promise(setImmediate);
   child.kill(signal);
   return { code: await ended, stderr, left: readdirSync(folder) };
 }

@@ -51,12 +51,17 @@ describe("each layer from file to file", () => {
     const { status, stderr } = run("batch-norm", "x.npy", "-o", "y.npy");
     expect(status).toBe(sizes.length === 2 ? 0 : 1);
     if (sizes.length !== 2)
-      expect(stderr).toBe("normpool: batch-norm: expected a 2D, 3D, 4D or 5D array but got 1D of shape [7]\n");
+      expect(stderr).toBe("normpool: batch-norm: x.npy: expected a 2D, 3D, 4D or 5D array but got 1D of shape [7]\n");
   });
 
   test.each([
-    ["layer-norm", "4", 1, "layer-norm: expected an array with a dimension 4 but got shape [3, 4, 5, 6]"],
-    ["batch-norm", "-5", 1, "batch-norm: expected channels at dimension -5 but got an array of shape [3, 4, 5, 6]"],
+    ["layer-norm", "4", 1, "layer-norm: x.npy: expected an array with a dimension 4 but got shape [3, 4, 5, 6]"],
+    [
+      "batch-norm",
+      "-5",
+      1,
+      "batch-norm: x.npy: expected channels at dimension -5 but got an array of shape [3, 4, 5, 6]",
+    ],
     ["instance-norm", "0", 1, "expected another dimension than the samples' for channelAxis but got 0"],
     ["instance-norm", "1.5", 2, "Expected a dimension such as 1, or -1 for the last one."],
     ["rms-norm", "1", 2, "unknown option '--channel-axis'"],

@@ -57,11 +57,11 @@ function countNaN(dtype: FloatDtype, bytes: Uint8Array): { nan: number; other: n
   const settled = SETTLED[dtype];
   let nan = 0;
   let other = 0;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const isNaNAt = (at: number): boolean => {
-    const view = new DataView(bytes.buffer, bytes.byteOffset + at);
-    if (dtype === "float32") return Number.isNaN(view.getFloat32(0, true));
-    if (dtype === "float64") return Number.isNaN(view.getFloat64(0, true));
-    const bits = view.getUint16(0, true);
+    if (dtype === "float32") return Number.isNaN(view.getFloat32(at, true));
+    if (dtype === "float64") return Number.isNaN(view.getFloat64(at, true));
+    const bits = view.getUint16(at, true);
     const infinity = INFINITY[dtype];
     return (bits & 0x7fff) > infinity;
   };

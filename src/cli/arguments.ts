@@ -53,5 +53,5 @@ export function parseMomentum(text: string): number | "none" {
 
 export function parseOutput(text: string): string {
   if (text !== "-") return text;
-  throw new InvalidArgumentError("Writing to stdout is not there yet: give a file's name (./- for a file named -).");
+  throw new InvalidArgumentError("Expected the name of a file (./- for one named -).");
 }

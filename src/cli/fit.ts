@@ -1,19 +1,20 @@
 // `normpool fit`: the statistics of many files, for `normpool apply`.
 import type { Command } from "commander";
-import { NormPool, type OpenOptions, StandardScaler, type Tensor } from "../index.js";
-import { parseOutput, parseThreads } from "./arguments.js";
+import { NormPool, StandardScaler, type Tensor } from "../index.js";
+import { parseAxis, parseOutput, parseThreads } from "./arguments.js";
 import { Bar, formatRows } from "./report.js";
 import { writeScaler } from "./scaler-file.js";
-import { bytesOf, checkFree, formatSpeed, naming, parseAxis } from "./tensor-file.js";
+import { addSourceOptions, openOptionsOf, type SourceOptions } from "./source.js";
+import { withInputs } from "./streams.js";
+import { bytesOf, checkFree, formatSpeed, naming } from "./tensor-file.js";
 import { print, printable } from "./terminal.js";
 
-interface FitOptions {
+interface FitOptions extends SourceOptions {
   readonly output: string;
   readonly channelAxis: number;
   /** What --no-mean and --no-std take away. */
   readonly mean: boolean;
   readonly std: boolean;
-  readonly key?: string;
   readonly threads?: number;
   readonly force: boolean;
   readonly json: boolean;
@@ -35,17 +36,19 @@ interface FitSummary {
 }
 
 export function addFit(command: Command, signal: AbortSignal): void {
-  command
+  addSourceOptions(command)
     .summary("the mean and deviation of each channel of many files, for apply")
     .description(
       "Find the mean and deviation of each channel over all files, in one pass: scikit-learn's StandardScaler. Files may be larger than memory.",
     )
-    .argument("<inputs...>", ".npy or safetensors files of as many channels")
+    .argument(
+      "<inputs...>",
+      "files of as many channels (.npy, .npz, safetensors, raw cells), folders of the first three, patterns, or - for stdin",
+    )
     .requiredOption("-o, --output <file>", "the safetensors file to write (required)", parseOutput)
     .option("--channel-axis <dimension>", "which dimension has the channels, from the end if negative", parseAxis, -1)
     .option("--no-mean", "apply will not subtract the mean")
     .option("--no-std", "apply will not divide by the deviation")
-    .option("--key <name>", "the tensor's name in safetensors files of several")
     .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
     .option("--force", "replace a file of the output's name", false)
     .option("--json", "print the summary as JSON", false)
@@ -57,24 +60,30 @@ export function addFit(command: Command, signal: AbortSignal): void {
     });
 }
 
-async function fitFiles(inputs: readonly string[], options: FitOptions, signal: AbortSignal): Promise<FitSummary> {
-  const { output, channelAxis, mean, std, key, threads, force, quiet } = options;
-  await checkFree(output, force);
+async function fitFiles(names: readonly string[], options: FitOptions, signal: AbortSignal): Promise<FitSummary> {
+  await checkFree(options.output, options.force);
+  return withInputs(names, signal, (inputs) => fitInputs(inputs, options, signal));
+}
+
+async function fitInputs(inputs: readonly Input[], options: FitOptions, signal: AbortSignal): Promise<FitSummary> {
+  const { output, channelAxis, mean, std, threads, force, quiet } = options;
   await using pool = new NormPool(threads === undefined ? {} : { threads });
   const scaler = new StandardScaler({ withMean: mean, withStd: std, channelAxis });
   // All headers first: a file that does not fit is said before any is read.
-  const tensors: { readonly path: string; readonly x: Tensor }[] = [];
-  for (const path of inputs) tensors.push({ path, x: await openAlike(pool, path, { key }, channelAxis, tensors[0]) });
+  const tensors: Opened[] = [];
+  for (const input of inputs) {
+    tensors.push({ name: input.name, x: await openAlike(pool, input, options, channelAxis, tensors[0]) });
+  }
   const bytes = tensors.reduce((sum, { x }) => sum + bytesOf(x), 0);
   const bar = new Bar(1, !quiet);
   const start = performance.now();
   try {
     const onShare = bar.step("fitting");
     let before = 0;
-    for (const { path, x } of tensors) {
+    for (const { name, x } of tensors) {
       const onProgress = ({ done, total }: { done: number; total: number }) =>
         onShare((before + (done / total) * bytesOf(x)) / bytes);
-      await naming(path, () => scaler.partialFit(pool, x, { signal, onProgress }));
+      await naming(name, () => scaler.partialFit(pool, x, { signal, onProgress }));
       before += bytesOf(x);
     }
   } finally {
@@ -84,7 +93,7 @@ async function fitFiles(inputs: readonly string[], options: FitOptions, signal: 
   await checkFree(output, force);
   await writeScaler(output, scaler);
   return {
-    inputs,
+    inputs: inputs.map(({ name }) => name),
     output,
     channelAxis,
     ...describeScaler(scaler),
@@ -94,19 +103,29 @@ async function fitFiles(inputs: readonly string[], options: FitOptions, signal: 
   };
 }
 
+interface Input {
+  readonly name: string;
+  readonly path: string;
+}
+
+interface Opened {
+  readonly name: string;
+  readonly x: Tensor;
+}
+
 async function openAlike(
   pool: NormPool,
-  path: string,
-  options: OpenOptions,
+  { name, path }: Input,
+  options: SourceOptions,
   axis: number,
-  first: { readonly path: string; readonly x: Tensor } | undefined,
+  first: Opened | undefined,
 ): Promise<Tensor> {
-  const x = await naming(path, () => pool.open(path, options));
+  const x = await naming(name, () => pool.open(path, openOptionsOf(options)));
   const expected = first?.x.shape.at(axis);
   const found = x.shape.at(axis);
   if (first === undefined || found === expected) return x;
   throw new Error(
-    `${path}: expected ${expected} channels at dimension ${axis}, as ${first.path} has, but got ${found ?? "none"} in shape [${x.shape.join(", ")}]`,
+    `${name}: expected ${expected} channels at dimension ${axis}, as ${first.name} has, but got ${found ?? "none"} in shape [${x.shape.join(", ")}]`,
   );
 }
 

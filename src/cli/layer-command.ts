@@ -2,10 +2,11 @@
 import { type Command, Option } from "commander";
 import { parseAxis, parseEps, parseMomentum, parseThreads } from "./arguments.js";
 import { STREAM } from "./inputs.js";
+import { type LayerOptions, Layers } from "./layer-of-file.js";
 import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
 import { UsageError } from "./outputs.js";
-import { formatSummary } from "./report.js";
-import { type RunOptions, runLayer } from "./run.js";
+import { formatSummary, type Summary } from "./report.js";
+import { type RunOptions, runOverFiles, type Work } from "./run.js";
 import { addSourceOptions } from "./source.js";
 import { complain, print, printable } from "./terminal.js";
 
@@ -19,7 +20,17 @@ export function addLayerCommands(addCommand: AddCommand, signal: AbortSignal): v
 function addLayerCommand(command: Command, layer: LayerCommand, signal: AbortSignal): void {
   command
     .summary(layer.summary)
-    .description(`Normalise ${layer.summary}. Files of any size: memory does not grow with them.`)
+    .description(`Normalise ${layer.summary}. Files of any size: memory does not grow with them.`);
+  addFileArguments(command);
+  addLayerOptions(command, layer);
+  addRunOptions(command).action(async (inputs: string[], options: CommandOptions & LayerOptions) =>
+    runCommand(command, () => Layers.read(layer, options), inputs, options, signal),
+  );
+}
+
+/** Inputs, and where outputs go. */
+export function addFileArguments(command: Command): Command {
+  return command
     .argument(
       "<inputs...>",
       "files (.npy, .npz, safetensors, raw cells), folders of the first three, patterns, or - for stdin",
@@ -38,9 +49,21 @@ function addLayerCommand(command: Command, layer: LayerCommand, signal: AbortSig
       "--force",
       "replace outputs that exist, each once the new one is complete; an output may be its input",
       false,
+    )
+    .option(
+      "--resume",
+      "go on where the same command was killed or the machine failed, to the same bits; begin if there is nothing to go on with; of --out-dir leave outputs that exist",
+      false,
     );
-  addLayerOptions(command, layer);
-  addSourceOptions(command)
+}
+
+export interface CommandOptions extends RunOptions {
+  readonly json: boolean;
+}
+
+/** What every command has that goes from files to files. */
+export function addRunOptions(command: Command): Command {
+  return addSourceOptions(command)
     .option(
       "--stats",
       "print mean and deviation of all cells before and after, which reads both files once more",
@@ -48,10 +71,7 @@ function addLayerCommand(command: Command, layer: LayerCommand, signal: AbortSig
     )
     .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
     .option("--json", "print the summary as JSON, a line for each file", false)
-    .option("--quiet", "print nothing but errors", false)
-    .action((inputs: string[], options: RunOptions & { readonly json: boolean }) =>
-      run(command, layer, inputs, options, signal),
-    );
+    .option("--quiet", "print nothing but errors", false);
 }
 
 function addLayerOptions(command: Command, { eps, channelAxis, state, options }: LayerCommand): void {
@@ -83,30 +103,26 @@ function addLayerOptions(command: Command, { eps, channelAxis, state, options }:
     .option("--save-state <file>", "write weights and running statistics as a safetensors file afterwards");
 }
 
-async function run(
+/** @param read what is done with each file. */
+export async function runCommand(
   command: Command,
-  layer: LayerCommand,
+  read: () => Promise<Work>,
   inputs: readonly string[],
-  options: RunOptions & { readonly json: boolean },
+  options: CommandOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { json, quiet, output } = options;
   const to = output === STREAM ? process.stderr : process.stdout;
   // After the bar, which would overwrite them.
   const [lines, warnings]: [string[], string[]] = [[], []];
+  const told = {
+    onSummary: async (summary: Summary) => {
+      lines.push(json ? printable(JSON.stringify(summary)) : formatSummary(summary, to));
+    },
+    onWarning: (text: string) => void warnings.push(text),
+  };
   try {
-    await runLayer(
-      layer,
-      inputs,
-      options,
-      {
-        onSummary: async (summary) => {
-          lines.push(json ? printable(JSON.stringify(summary)) : formatSummary(summary, to));
-        },
-        onWarning: (text) => warnings.push(text),
-      },
-      signal,
-    );
+    await runOverFiles(read, inputs, options, told, signal);
   } catch (error) {
     if (error instanceof UsageError) command.error(`error: ${error.message}`);
     throw error;

@@ -2,7 +2,8 @@
 import type { Tensor } from "../index.js";
 import type { LayerArguments, LayerCommand } from "./layers.js";
 import { UsageError } from "./outputs.js";
-import { readState, type StateOptions, writeState } from "./state.js";
+import type { Work, WorkOnFile } from "./run.js";
+import { checkSaveState, readState, type StateOptions, writeState } from "./state.js";
 import { likelyChannelsLast } from "./warnings.js";
 
 export interface LayerOptions extends StateOptions, Omit<LayerArguments, "state" | "tracks" | "dtype"> {
@@ -11,7 +12,7 @@ export interface LayerOptions extends StateOptions, Omit<LayerArguments, "state"
 }
 
 /** The layer for each file: one for all where it keeps running statistics. */
-export class Layers {
+export class Layers implements Work {
   readonly #command: LayerCommand;
   readonly #options: LayerOptions;
   readonly #state: LayerArguments["state"];
@@ -30,10 +31,25 @@ export class Layers {
   }
 
   static async read(command: LayerCommand, options: LayerOptions): Promise<Layers> {
+    await checkSaveState(options);
     return new Layers(command, options, await readState(options));
   }
 
-  for(x: Tensor) {
+  get gathers(): boolean {
+    return this.#tracks && (this.#options.train ?? !("running_mean" in this.#state));
+  }
+
+  prepare(x: Tensor): WorkOnFile {
+    const layer = this.#layerFor(x);
+    const { channelAxis } = this.#options;
+    layer.prepare(x.shape, { dtype: x.dtype, channelAxis, partOfBatch: false });
+    return {
+      by: { layer: String(layer) },
+      run: (pool, options) => pool.forward(layer, x, { ...options, channelAxis }),
+    };
+  }
+
+  #layerFor(x: Tensor) {
     if (this.#tracks && this.#last !== undefined) return this.#last;
     const dtype = x.dtype === "float64" ? "float64" : "float32";
     const layer = this.#command.make(x.shape, { ...this.#options, state: this.#state, tracks: this.#tracks, dtype });
@@ -44,7 +60,7 @@ export class Layers {
     return layer;
   }
 
-  async save(): Promise<void> {
+  async finish(): Promise<void> {
     if (this.#last !== undefined) await writeState(this.#last, this.#options);
   }
 

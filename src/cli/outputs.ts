@@ -10,6 +10,7 @@ export interface OutputOptions {
   readonly outDir?: string;
   readonly inPlace?: boolean;
   readonly force?: boolean;
+  readonly resume?: boolean;
 }
 
 export interface Job {
@@ -21,9 +22,12 @@ export interface Job {
 /** Arguments that do not fit each other. */
 export class UsageError extends Error {}
 
-/** Throws UsageError, and Error where a file is in the way. */
-export async function planJobs(names: readonly string[], options: OutputOptions): Promise<Job[]> {
-  const { output, outDir, inPlace = false, force = false } = options;
+/** @returns what is to do, and the outputs that an interrupted run of many inputs had done. Throws UsageError, and Error where a file is in the way. */
+export async function planJobs(
+  names: readonly string[],
+  options: OutputOptions,
+): Promise<{ jobs: Job[]; done: string[] }> {
+  const { output, outDir, inPlace = false, force = false, resume = false } = options;
   if ([output !== undefined, outDir !== undefined, inPlace].filter(Boolean).length !== 1) {
     throw new UsageError("expected one of --output, --out-dir and --in-place");
   }
@@ -32,13 +36,17 @@ export async function planJobs(names: readonly string[], options: OutputOptions)
     throw new UsageError(`expected one input for --output but got ${inputs.length}: --out-dir takes many`);
   }
   if (inputs.filter((input) => input === STREAM).length > 1) throw new UsageError("expected - (stdin) once");
+  if (resume && inPlace) throw new UsageError("expected --resume without --in-place: nobody knows what is normalised");
+  if (resume && (inputs.includes(STREAM) || output === STREAM)) {
+    throw new UsageError("expected files for --resume but got - (a stream)");
+  }
   if (inPlace) {
     if (inputs.includes(STREAM)) throw new UsageError("expected files for --in-place but got - (stdin)");
-    return inputs.map((input) => ({ input, output: null }));
+    return { jobs: inputs.map((input) => ({ input, output: null })), done: [] };
   }
   if (outDir === undefined) {
     if (output !== STREAM && !force) await refuseExisting(output as string);
-    return inputs.map((input) => ({ input, output: output as string }));
+    return { jobs: inputs.map((input) => ({ input, output: output as string })), done: [] };
   }
   if (inputs.includes(STREAM)) throw new UsageError("expected --output for - (stdin)");
   const jobs = inputs.map((input) => ({ input, output: join(outDir, outputNameOf(input)) }));
@@ -48,10 +56,11 @@ export async function planJobs(names: readonly string[], options: OutputOptions)
     if (other !== undefined)
       throw new UsageError(`expected inputs of different names but ${other} and ${input} are both to be ${own}`);
     taken.set(own, input);
-    if (!force) await refuseExisting(own);
+    if (!force && !resume) await refuseExisting(own);
   }
   await mkdir(outDir, { recursive: true });
-  return jobs;
+  const done = resume && !force ? await existing(jobs.map(({ output: own }) => own)) : [];
+  return { jobs: jobs.filter(({ output: own }) => !done.includes(own)), done };
 }
 
 /** The format that a name asks for; .npy where it says nothing. */
@@ -64,6 +73,11 @@ function outputNameOf(input: string): string {
   const name = basename(input).replace(/\.npz$/, ".npy");
   // A name that says nothing of the format would say it wrong.
   return formatOfName(name) === "npy" && !name.endsWith(".npy") ? `${name}.npy` : name;
+}
+
+async function existing(paths: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(paths.map((path) => stat(path).catch(() => undefined)));
+  return paths.filter((_, i) => found[i]?.isFile());
 }
 
 /** Of what is no regular file who writes there says what is wrong. */

@@ -58,7 +58,10 @@ export interface Summary {
   readonly shape: Shape;
   /** The input's. */
   readonly dtype: Dtype;
-  readonly layer: string;
+  /** What it went through: a layer, as PyTorch prints it, or a scaler's file. */
+  readonly layer?: string;
+  readonly scaler?: string;
+  readonly inverse?: boolean;
   readonly threads: number;
   /** From the input's file to the output's, which is on the disk. */
   readonly milliseconds: number;
@@ -83,11 +86,13 @@ export function spreadOf({ count, mean, m2 }: Moments): Spread {
 }
 
 export function formatSummary(summary: Summary, to: NodeJS.WriteStream): string {
-  const { input, output, shape, dtype, layer, threads, milliseconds, gigabytesPerSecond, before, after } = summary;
+  const { input, output, shape, dtype, layer, scaler, inverse, threads, before, after } = summary;
+  const { milliseconds, gigabytesPerSecond } = summary;
   const rows: [string, string][] = [
     ["input", input],
     ["shape", `[${shape.join(", ")}] ${dtype}`],
-    ["layer", layer],
+    ...(layer ? [["layer", layer] as [string, string]] : []),
+    ...(scaler ? [["scaler", `${scaler}${inverse ? ", inverse" : ""}`] as [string, string]] : []),
     ["threads", String(threads)],
     ["time", `${milliseconds.toFixed(2)} ms, ${gigabytesPerSecond.toFixed(2)} GB/s, from file to file`],
     ...(before ? [["before", formatSpread(before)] as [string, string]] : []),

@@ -4,19 +4,20 @@ import { type Command, Option } from "commander";
 import { NormPool, type Tensor } from "../index.js";
 import { histograms } from "../summary/histogram.js";
 import { channelsOf, type Summary, summarise } from "../summary/summary.js";
-import { parseOutput } from "./arguments.js";
+import { parseAxis, parseOutput } from "./arguments.js";
 import { Bar } from "./report.js";
+import { addSourceOptions, openOptionsOf, type SourceOptions } from "./source.js";
 import { type ChannelStats, formatStats, type Stats } from "./stats-table.js";
-import { bytesOf, checkFree, naming, parseAxis } from "./tensor-file.js";
+import { withInputs } from "./streams.js";
+import { bytesOf, checkFree, naming } from "./tensor-file.js";
 import { print, printable } from "./terminal.js";
 
 /** Channels that have a histogram on the page, and bins of each. */
 const PICTURES = 64;
 const BINS = 48;
 
-interface StatsOptions {
+interface StatsOptions extends SourceOptions {
   readonly channelAxis?: number;
-  readonly key?: string;
   readonly html?: string;
   readonly force: boolean;
   readonly json: boolean;
@@ -24,18 +25,17 @@ interface StatsOptions {
 }
 
 export function addStats(command: Command, signal: AbortSignal): void {
-  command
+  addSourceOptions(command)
     .summary("count, mean, deviation, min, max, NaN and Infinity of a file")
     .description(
       "Look at every cell of a file: count, NaN, Infinity, and of the finite ones mean, deviation, min and max, by channel or over all. Files may be larger than memory.",
     )
-    .argument("<input>", "an .npy or safetensors file")
+    .argument("<input>", "a file (.npy, .npz, .safetensors, raw), or - for stdin")
     .option(
       "--channel-axis <dimension>",
       "by channel, at this dimension, from the end if negative (default: over all)",
       parseAxis,
     )
-    .option("--key <name>", "the tensor's name in a safetensors file of several")
     .addOption(new Option("--html <file>", "write a page with histograms").argParser(parseOutput))
     .option("--force", "replace a file of the page's name", false)
     .option("--json", "print it as JSON", false)
@@ -48,11 +48,20 @@ export function addStats(command: Command, signal: AbortSignal): void {
     });
 }
 
-async function lookAt(input: string, options: StatsOptions, signal: AbortSignal): Promise<Stats> {
-  const { channelAxis, key, html, force, quiet } = options;
+async function lookAt(name: string, options: StatsOptions, signal: AbortSignal): Promise<Stats> {
+  const { html, force } = options;
   if (html !== undefined) await checkFree(html, force);
+  return withInputs([name], signal, (inputs) => {
+    const [input, another] = inputs;
+    if (input !== undefined && another === undefined) return lookAtInput(input.name, input.path, options, signal);
+    throw new Error(`${name}: expected one file but got ${inputs.length}`);
+  });
+}
+
+async function lookAtInput(input: string, path: string, options: StatsOptions, signal: AbortSignal): Promise<Stats> {
+  const { channelAxis, html, force, quiet } = options;
   await using pool = new NormPool();
-  const x = await naming(input, () => pool.open(input, { key }));
+  const x = await naming(input, () => pool.open(path, openOptionsOf(options)));
   const axis = channelAxis === undefined ? null : resolve(input, x, channelAxis);
   const bar = new Bar(html === undefined ? 1 : 2, !quiet);
   const start = performance.now();

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { checkRoom } from "../storage/output-target.js";
 import { describeSystemError } from "../storage/system-error.js";
-import { STREAM } from "./inputs.js";
+import { expandInputs, STREAM } from "./inputs.js";
 
 /** A folder for files that nothing may be left of: beside `output`, which has to have room for as much, or where the system has such. */
 export async function withTemporary<T>(output: string, use: (folder: string) => Promise<T>): Promise<T> {
@@ -39,6 +39,22 @@ export async function keepStdin(folder: string, signal: AbortSignal): Promise<st
     throw new Error(`stdin: cannot keep it in ${dirname(folder)}: ${describeSystemError(error)}`);
   }
   return path;
+}
+
+/** Files to read, by the names that people know and the paths that have the cells: of - (stdin), those of a copy. */
+export async function withInputs<T>(
+  names: readonly string[],
+  signal: AbortSignal,
+  use: (inputs: readonly { readonly name: string; readonly path: string }[]) => Promise<T>,
+): Promise<T> {
+  const inputs = await expandInputs(names);
+  const plain = inputs.map((name) => ({ name, path: name }));
+  if (!inputs.includes(STREAM)) return use(plain);
+  if (inputs.filter((name) => name === STREAM).length > 1) throw new Error("expected - (stdin) once");
+  return withTemporary(STREAM, async (folder) => {
+    const path = await keepStdin(folder, signal);
+    return use(plain.map((input) => (input.name === STREAM ? { name: "stdin", path } : input)));
+  });
 }
 
 /** Throws where a file's bytes would go to a terminal. */

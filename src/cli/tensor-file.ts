@@ -1,13 +1,6 @@
 // What the commands of tensors in files share: options that say which, and outputs that replace nothing unasked.
 import { stat } from "node:fs/promises";
-import { InvalidArgumentError } from "commander";
 import { NormpoolError, type Tensor } from "../index.js";
-
-export function parseAxis(text: string): number {
-  const value = Number(text);
-  if (/^-?\d+$/.test(text) && Number.isSafeInteger(value)) return value;
-  throw new InvalidArgumentError("Expected a dimension: an integer, from the end if negative.");
-}
 
 /** Throws where there is a file that was not asked to be replaced. */
 export async function checkFree(path: string, force: boolean): Promise<void> {
@@ -21,7 +14,7 @@ export async function naming<T>(path: string, step: () => T | Promise<T>): Promi
     return await step();
   } catch (error) {
     if (!(error instanceof NormpoolError) || !["invalid-argument", "invalid-shape"].includes(error.code)) throw error;
-    throw new Error(`${path}: ${error.message}`, { cause: error });
+    throw new Error(`${path}: ${error.message.slice(error.operation.length + 2)}`, { cause: error });
   }
 }
 
