@@ -163,7 +163,7 @@ describe("bad options", () => {
     expect(run("--html", "absent/report.html")).toMatchObject({
       status: 1,
       stdout: "",
-      stderr: "normpool: absent: no such file or directory (ENOENT)\n",
+      stderr: "normpool: bench: absent: no such file or directory (ENOENT)\n",
     });
     expect(run("--json", ".")).toMatchObject({ status: 1, stdout: "" });
     expect(existsSync(join(folder, "absent"))).toBe(false);

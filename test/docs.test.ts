@@ -24,12 +24,13 @@ beforeAll(async () => {
   DOCUMENTS.forEach((document, i) => {
     writeFileSync(join(programs, `${i}.ts`), programOf(readDocument(document)));
   });
-  // The file that they read.
+  // The files that they read.
   const layers = { "encoder.norm1.": new normpool.BatchNorm2d(64), "encoder.norm2.": new normpool.LayerNorm(512) };
   const entries = Object.entries(layers).flatMap(([prefix, layer]) =>
     Object.entries(layer.stateDict()).map(([key, tensor]) => [prefix + key, tensor] as const),
   );
   await normpool.writeSafetensors(join(folder, "model.safetensors"), Object.fromEntries(entries));
+  await normpool.writeNpy(join(folder, "embeddings.npy"), new Float32Array(64 * 1024), [64, 1024]);
 });
 
 test("the snippets compile", () => {

@@ -8,9 +8,12 @@ import { ROOT, readDocument, run, runScript, snippetsOf, TSC } from "./programs.
 /** By the heading that has it. */
 const RECIPES = {
   unit: "Embeddings to unit length",
+  unitFiles: "Embeddings in files to unit length",
   dataset: "A data set's mean and deviation",
+  images: "Images in files, by a data set's mean and deviation",
   scaler: "A standardiser over many files",
   running: "BatchNorm's running statistics of a whole data set",
+  model: "A model's layer from a safetensors file",
   server: "A server",
 };
 /** What `tsc --init` says, and what finds fault with a package's types. */
@@ -71,6 +74,10 @@ test("embeddings come to length 1, and their dot products are cosines", () => {
   });
 });
 
+test("embeddings in a file come to length 1", () => {
+  expect(linesOf("unitFiles")).toEqual([{ shape: [2000, 256], length: expect.closeTo(1, 6) }]);
+});
+
 test("a data set's statistics are those of all its images, and what images are normalised with", () => {
   const sums = Array.from({ length: 3 }, () => ({ count: 0, sum: 0, squares: 0 }));
   for (const images of [32, 32, 32, 5]) {
@@ -95,6 +102,20 @@ test("a data set's statistics are those of all its images, and what images are n
   expect(normalised).toEqual(
     [32, 32, 32, 5].map((n) => ({ shape: [n, 96, 96, 3], first: first.map((y) => expect.closeTo(y, 5)) })),
   );
+});
+
+test("images in files are normalised by the statistics of all files", () => {
+  const value = (file: number, i: number) => (i % 3) * 60 + ((i * 7919) % 101) + 10 * file;
+  const pixels = [20, 7].flatMap((images, file) =>
+    Array.from({ length: images * 32 * 32 }, (_, row) => [0, 1, 2].map((c) => value(file, 3 * row + c))),
+  );
+  const { mean, variance } = statisticsOf(pixels);
+  const first = (file: number) =>
+    mean.map((m, c) => expect.closeTo((value(file, c) - m) / Math.sqrt((variance[c] as number) + 1e-5), 4));
+  expect(linesOf("images")).toEqual([
+    { shape: [20, 32, 32, 3], first: first(0) },
+    { shape: [7, 32, 32, 3], first: first(1) },
+  ]);
 });
 
 test("a standardiser has the statistics of all files, and its inverse is what there was", () => {
@@ -130,6 +151,16 @@ test("running statistics are those of all samples, not of batches averaged", () 
     { variance: variance.map((v) => expect.closeTo((v * 195) / 194, 3)) },
   ]);
   expect(Math.abs((averaged[0] as number) - (mean[0] as number))).toBeGreaterThan(1);
+});
+
+test("a model's layer has the weights of its file", () => {
+  const row = Array.from({ length: 512 }, (_, i) => [(i * 7919) % 1009]);
+  const { mean, variance } = statisticsOf(row);
+  const first = [0, 1].map((i) => {
+    const normalised = ((row[i]?.[0] as number) - (mean[0] as number)) / Math.sqrt((variance[0] as number) + 1e-5);
+    return expect.closeTo((1 + i / 512) * normalised + 1 + i / 512, 4);
+  });
+  expect(linesOf("model")).toEqual([{ layer: "LayerNorm((512,), eps=1e-05, elementwise_affine=True)", first }]);
 });
 
 test("a server answers clients at once, outlives those that leave and refuses what is wrong; calls are given up", () => {

@@ -17,7 +17,10 @@ export function addApply(command: Command, signal: AbortSignal): void {
     .description(
       "Standardise each channel of files by the mean and deviation that normpool fit found, or undo it. Files of any size: memory does not grow with them.",
     )
-    .argument("<scaler>", "the safetensors file that normpool fit wrote, or one of scikit-learn's attributes");
+    .argument(
+      "<scaler>",
+      "the safetensors file that normpool fit wrote, or one with scikit-learn's mean_, var_, scale_ and n_samples_seen_",
+    );
   addFileArguments(command)
     .option("--inverse", "from standardised back to what it was", false)
     .option("--channel-axis <dimension>", "which dimension has the channels (default: as in fit)", parseAxis);

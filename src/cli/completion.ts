@@ -6,8 +6,10 @@ import { print } from "./terminal.js";
 export function addCompletionCommand(addCommand: AddCommand, program: Command): void {
   addCommand("completion", ['eval "$(normpool completion bash)"', "normpool completion fish | source"])
     .summary("a script for a shell's completion")
-    .description("Print a script that makes a shell complete sub-commands, options and files.")
-    .addArgument(new Argument("<shell>").choices(Object.keys(SCRIPTS)))
+    .description(
+      "Print a script that makes a shell complete sub-commands, options and files. The examples do it for one session; the same line in ~/.bashrc, or in ~/.config/fish/config.fish, does it for all.",
+    )
+    .addArgument(new Argument("<shell>", "which shell it is for").choices(Object.keys(SCRIPTS)))
     .action((shell: keyof typeof SCRIPTS) => print(SCRIPTS[shell](program)));
 }
 

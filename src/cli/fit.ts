@@ -44,7 +44,7 @@ export function addFit(command: Command, signal: AbortSignal): void {
     )
     .argument(
       "<inputs...>",
-      "files of as many channels (.npy, .npz, .safetensors, raw), folders of them, patterns, or - for stdin",
+      "files with the same number of channels (.npy, .npz, safetensors, raw cells), folders of the first three, patterns, or - for stdin",
     )
     .requiredOption("-o, --output <file>", "the safetensors file to write (required)", parseOutput)
     .option("--channel-axis <dimension>", "which dimension has the channels, from the end if negative", parseAxis, -1)

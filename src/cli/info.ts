@@ -13,8 +13,10 @@ type Fields = Readonly<Record<string, unknown>>;
 export function addInfoCommand(addCommand: AddCommand): void {
   addCommand("info", ["normpool info images.npy", "normpool info model.safetensors --json"])
     .summary("what a file holds")
-    .description("Print what the header of an .npy, .npz or safetensors file says.")
-    .argument("<file>", "a file")
+    .description(
+      "Print what the header of an .npy, .npz or safetensors file says: dtypes, shapes, names. Cells are not read.",
+    )
+    .argument("<file>", "an .npy, .npz or safetensors file")
     .option("--json", "print it as JSON", false)
     .action(showInfo);
 }

@@ -31,21 +31,28 @@ function addLayerCommand(command: Command, layer: LayerCommand, signal: AbortSig
 /** Inputs, and where outputs go. */
 export function addFileArguments(command: Command): Command {
   return command
-    .argument("<inputs...>", "files (.npy, .npz, .safetensors, raw), folders of them, patterns, or - for stdin")
+    .argument(
+      "<inputs...>",
+      "files (.npy, .npz, safetensors, raw cells), folders of the first three, patterns, or - for stdin",
+    )
     .option(
       "-o, --output <file>",
-      "the file to write, its format by its name (.safetensors, .bin for raw cells, else .npy); - for stdout",
+      "the file to write, complete or not at all; its name says the format (.safetensors, .bin for raw cells, else .npy); - for stdout",
     )
-    .option("--out-dir <folder>", "where the outputs of several inputs go, under their names")
+    .option("--out-dir <folder>", "the folder to write to, for several inputs: each output has its input's name")
     .option(
       "--in-place",
-      "write over the input itself, without room for another file; an interruption leaves some cells normalised and others not",
+      "write over the input itself, which needs no room for another file; an interruption leaves some cells normalised and others not",
       false,
     )
-    .option("--force", "replace files that exist, once the new ones are complete; also the input", false)
+    .option(
+      "--force",
+      "replace outputs that exist, each once the new one is complete; an output may be its input",
+      false,
+    )
     .option(
       "--resume",
-      "go on where the same command was killed, or the machine failed; without anything to go on with, begin; outputs that are complete are left",
+      "go on where the same command was killed or the machine failed, to the same bits; begin if there is nothing to go on with; leave outputs that are complete",
       false,
     );
 }
@@ -63,9 +70,13 @@ export function addRunOptions(command: Command): Command {
         "of the output, computed in the wider of both (default: the input's; float32 for uint8)",
       ).choices(DTYPES.filter((dtype) => dtype !== "uint8")),
     )
-    .option("--stats", "say mean and deviation before and after: two passes more over the files", false)
+    .option(
+      "--stats",
+      "print mean and deviation of all cells before and after, which reads both files once more",
+      false,
+    )
     .option("--threads <number>", "worker threads (default: all cores)", parseThreads)
-    .option("--json", "print the summary as JSON, a line a file", false)
+    .option("--json", "print the summary as JSON, a line for each file", false)
     .option("--quiet", "print nothing but errors", false);
 }
 
@@ -75,25 +86,24 @@ function addLayerOptions(command: Command, { eps, channelAxis, state, options }:
   }
   if (eps !== undefined) command.option("--eps <number>", eps, parseEps);
   if (channelAxis !== "none") {
-    const otherwise = channelAxis === "guessed" ? "1" : "the last dimensions";
-    command.option(
-      "--channel-axis <dimension>",
-      `which dimension has the channels: -1 for the last (default: ${otherwise})`,
-      parseAxis,
-    );
+    const description =
+      channelAxis === "guessed"
+        ? "which dimension has the channels: -1 for the last (default: 1)"
+        : "the one dimension to normalise over: 1 for the channels of [N, C, H, W] (default: the last dimensions)";
+    command.option("--channel-axis <dimension>", description, parseAxis);
   }
   if (state === "none") return;
-  const what = state === "weights" ? "weight and bias" : "weight, bias and running statistics";
+  const what = state === "weights" ? "the layer's weights" : "the layer's weights and running statistics";
   command
     .option("--state <file>", `a safetensors file with ${what}, by PyTorch's names`)
-    .option("--prefix <text>", 'what comes before their names, such as "encoder.norm1."');
+    .option("--prefix <text>", 'what comes before those names in the file, such as "encoder.norm1."');
   if (state === "weights") return;
   command
     .option("--train", "normalise with the data's own statistics, and update the running ones")
     .option("--eval", "normalise with the running statistics (default where --state has them)")
     .option(
       "--momentum <number>",
-      "share of the new statistics in the running ones, or none for the plain average (default: 0.1)",
+      "share of the new statistics in the running ones, or none for the average of all files (default: 0.1)",
       parseMomentum,
     )
     .option("--save-state <file>", "write weights and running statistics as a safetensors file afterwards");

@@ -2,7 +2,7 @@
 // The command `normpool`: arguments to library calls, and what comes of them to lines and exit codes.
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Help, type Option } from "commander";
 import { NormpoolError } from "../index.js";
 import { MAX_THREADS } from "../pool.js";
 import { describeSystemError } from "../storage/system-error.js";
@@ -34,6 +34,11 @@ function addCommand(program: Command, name: string, examples: readonly string[])
     );
 }
 
+/** That flags are off by default needs no words. */
+function optionDescription(option: Option): string {
+  return new Help().optionDescription(option).replace(" (default: false)", "");
+}
+
 function makeProgram(signal: AbortSignal, onHelp: (text: string) => void): Command {
   const program = new Command("normpool")
     .description(
@@ -41,6 +46,7 @@ function makeProgram(signal: AbortSignal, onHelp: (text: string) => void): Comma
     )
     .version(version)
     .exitOverride()
+    .configureHelp({ optionDescription })
     .configureOutput({
       writeOut: onHelp,
       writeErr: (text) => process.stderr.write(text.split("\n").map(printable).join("\n")),
@@ -54,7 +60,7 @@ Examples:
   normpool batch-norm images/*.npy --out-dir normalised --channel-axis -1
   curl https://example.org/x.npy | normpool unit-norm - -o - > unit.npy
 
-normpool layer-norm --help shows its options.`,
+Each command's --help shows its options.`,
     );
   const add: AddCommand = (name, examples) => addCommand(program, name, examples);
   addLayerCommands(add, signal);

@@ -15,11 +15,20 @@ export const DTYPES = ["float32", "float64", "float16", "bfloat16", "uint8"] as 
 
 export function addSourceOptions(command: Command): Command {
   return command
-    .addOption(new Option("--dtype <dtype>", "of raw cells; what 16-bit integers of an .npy are").choices(DTYPES))
-    .option("--shape <sizes>", "of raw cells, such as 1000,64; of others another shape for as many cells", parseShape)
-    .option("--offset <bytes>", "where raw cells begin (default: 0)", parseCount)
-    .option("--key <name>", "the tensor of a safetensors file (default: its only one)")
-    .option("--member <name>", "the array of an .npz file (default: its only one)");
+    .addOption(
+      new Option(
+        "--dtype <dtype>",
+        "the dtype of raw cells; of an .npy file of 16-bit integers or booleans, what its bits are",
+      ).choices(DTYPES),
+    )
+    .option(
+      "--shape <sizes>",
+      "the shape of raw cells, such as 1000,64; of other files another shape for as many cells",
+      parseShape,
+    )
+    .option("--offset <bytes>", "the byte at which raw cells begin (default: 0)", parseCount)
+    .option("--key <name>", "which tensor of a safetensors file (default: its only one)")
+    .option("--member <name>", "which array of an .npz file (default: its only one)");
 }
 
 export function openOptionsOf({ dtype, shape, offset, key, member }: SourceOptions): OpenOptions {

@@ -31,7 +31,7 @@ export function addStats(command: Command, signal: AbortSignal): void {
     .description(
       "Look at every cell of a file: count, NaN, Infinity, and of the finite ones mean, deviation, min and max, by channel or over all. Files may be larger than memory.",
     )
-    .argument("<input>", "a file (.npy, .npz, .safetensors, raw), or - for stdin")
+    .argument("<input>", "a file (.npy, .npz, safetensors, raw cells), or - for stdin")
     .option(
       "--channel-axis <dimension>",
       "by channel, at this dimension, from the end if negative (default: over all)",
