@@ -136,8 +136,8 @@ describe("the input", () => {
     ["structured.npy", /structured type \[\('a', '<f4'\), .*array\["name"\]/],
     ["nested.npy", /structured type \[\('p', \[\('x', '<f4'\), .*array\["name"\]/],
     ["fortran.npy", /C order but got Fortran order .*numpy\.ascontiguousarray/],
-    ["arrays.npz", /expected one of .*arrays\.npz's, \["first", "second"\], for member but got undefined/],
-    ["model.safetensors", /expected one of .*model\.safetensors's tensors, \[.*\], for key but got undefined/],
+    ["arrays.npz", /expected one of .*arrays\.npz's, \["first", "second"\], for --member but got none/],
+    ["model.safetensors", /expected one of .*model\.safetensors's tensors, \[.*\], for --key but got none/],
     ["make-npy.py", /expected an \.npy, \.npz or safetensors file, or the dtype and shape of raw cells/],
   ])("%s is refused as what it is, with what to do", (name, message) => {
     const { status, stderr } = run("layer-norm", join(FIXTURES, name), "-o", "y.npy");

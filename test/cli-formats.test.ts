@@ -118,6 +118,12 @@ test.each([
   expect(run("info", join(TENSORS, name)).stdout).toMatch(/\nbytes +\d+\n$/);
 });
 
+test("info names what it says of each tensor, and metadata as such", () => {
+  expect(run("info", join(TENSORS, "many.safetensors")).stdout).toMatch(/\na\.f32 +dtype F32, shape \[2, 3, 4\]\n/);
+  expect(run("info", join(TENSORS, "metadata.safetensors")).stdout).toMatch(/\nmetadata \w+ +\S/);
+  expect(run("info", join(TENSORS, "stored.npz")).stdout).toMatch(/\nsecond +version 1\.0, dtype >f8, order C, shape /);
+});
+
 test.each(["bash", "zsh", "fish"])("completion of %s knows sub-commands and options", (shell) => {
   const { status, stdout } = run("completion", shell);
   expect(status).toBe(0);

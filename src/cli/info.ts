@@ -59,13 +59,25 @@ async function npyFields(input: Pick<Input, "path" | "readAt">): Promise<Fields>
   return { version, dtype: descr, order: fortranOrder ? "Fortran" : "C", shape };
 }
 
-/** A line a field; of tensors, a line each. */
+/** A line a field; of tensors, a line each: their own fields, named. */
 function rowsOf(name: string, value: unknown): [string, string][] {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return [[name, inWords(value)]];
-  return Object.entries(value as Fields).map(([key, fields]) => [
-    key,
-    typeof fields === "object" && fields !== null ? Object.values(fields).map(inWords).join(" ") : inWords(fields),
+  if (!isFields(value)) return [[name, inWords(value)]];
+  // Of metadata a key may be "format" or "bytes" too.
+  const prefix = name === "metadata" ? "metadata " : "";
+  return Object.entries(value).map(([key, fields]) => [
+    prefix + key,
+    isFields(fields) ? named(fields) : inWords(fields),
   ]);
+}
+
+function named(fields: Fields): string {
+  return Object.entries(fields)
+    .map(([key, value]) => `${key} ${inWords(value)}`)
+    .join(", ");
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 const inWords = (value: unknown) => (Array.isArray(value) ? `[${value.join(", ")}]` : String(value));

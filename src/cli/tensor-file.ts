@@ -7,7 +7,8 @@ export async function naming<T>(path: string, step: () => T | Promise<T>): Promi
     return await step();
   } catch (error) {
     if (!(error instanceof NormpoolError) || !["invalid-argument", "invalid-shape"].includes(error.code)) throw error;
-    throw new Error(`${path}: ${inOptions(error)}`, { cause: error });
+    const words = inOptions(error);
+    throw new Error(words.includes(path) ? words : `${path}: ${words}`, { cause: error });
   }
 }
 

@@ -41,6 +41,8 @@ interface Owned {
 export class Arena {
   /** Undefined when it is closed. */
   #memory: WasmMemory | undefined;
+  /** What it was, once it is closed: for whoever wants to know whether it is gone. */
+  #closed: WeakRef<WasmMemory> | undefined;
   readonly #regions: Regions;
   readonly #owned = new Set<Owned>();
   readonly #dropped = new FinalizationRegistry<Owned>((owned) => this.#release(owned));
@@ -111,7 +113,7 @@ export class Arena {
   free({ owned }: Region): void {
     this.#dropped.unregister(owned);
     this.#release(owned);
-    if (this.#memory === undefined && this.#owned.size === 0) void letMemoryGo(this.size);
+    if (this.#memory === undefined && this.#owned.size === 0) void letMemoryGo(this.size, this.#closed);
   }
 
   /**
@@ -119,8 +121,9 @@ export class Arena {
    * that nothing views the regions that are left.
    */
   close(): Promise<void> {
+    if (this.#memory !== undefined) this.#closed = new WeakRef(this.#memory);
     this.#memory = undefined;
-    return letMemoryGo(this.size);
+    return letMemoryGo(this.size, this.#closed);
   }
 
   /** Plain bytes for the inside of a call: no buffer of their own, given back by `giveBack`. */

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { nextTurn } from "../clock.js";
+import { nextTurn, setTimeout } from "../clock.js";
 
 /** A collection takes some milliseconds, as long as it takes to fault in this much fresh memory. */
 export const COLLECT_AFTER_BYTES = 64 << 20;
@@ -29,10 +29,27 @@ export function collectSoon(): Promise<void> {
   return soon;
 }
 
-/** Nothing uses a memory of so many bytes any more. Collects where it is worth it, alone or with those before. */
-export async function letMemoryGo(bytes: number): Promise<void> {
+/** Milliseconds after which a memory that is still there is collected again. */
+const AGAIN_AFTER = [10, 100, 1000];
+
+/**
+ * Nothing uses a memory of so many bytes any more. Collects where it is worth it, alone or with those before. In that turn something may refer to it
+ * yet, such as a thread's last message; so it is looked at again.
+ */
+export async function letMemoryGo(bytes: number, memory: WeakRef<object> | undefined): Promise<void> {
   letGo += bytes;
-  if (letGo >= COLLECT_AFTER_BYTES) await collectSoon();
+  if (letGo < COLLECT_AFTER_BYTES) return;
+  await collectSoon();
+  void collectAgain(memory);
+}
+
+async function collectAgain(memory: WeakRef<object> | undefined): Promise<void> {
+  for (const delay of AGAIN_AFTER) {
+    await new Promise<void>((resolve) => setTimeout(resolve, delay).unref());
+    if (memory?.deref() === undefined) return;
+    // In another turn: this one's look keeps it.
+    await collectSoon();
+  }
 }
 
 function findCollector(): () => void {
