@@ -37,9 +37,15 @@ function roomOf(phase: Phase, dtype: Dtype): number {
   return Math.ceil(bytes / LINE + 1) * LINE;
 }
 
+/** Tiles at a time: of x, of g, of y. Where only sums come of it there is no y. */
+function roomsOf({ kind }: Phase): number {
+  if (kind === "moments") return 1;
+  return kind === "reduce" || kind === "accumulate" ? 2 : 3;
+}
+
 /** Bytes of stage that a task of this phase needs, tiles and all, and if it is `logged` the sums of one. A multiple of a cache line. */
 export function stagedBytesOf(phase: Phase, dtype: Dtype, backward: boolean, logged = false): number {
-  const bytes = roomsAt(0, phase, dtype, backward) + 3 * roomOf(phase, dtype);
+  const bytes = roomsAt(0, phase, dtype, backward) + roomsOf(phase) * roomOf(phase, dtype);
   return bytes + (logged ? sumBytesOf(phase) : 0);
 }
 
@@ -80,7 +86,7 @@ export function restoreSums(memory: WasmMemory, phase: Phase, tile: Tile, operan
 }
 
 function savedAt(phase: Phase, { dtype, tensors }: Operands, stage: number): number {
-  return roomsAt(stage, phase, dtype, tensors.g !== null) + 3 * roomOf(phase, dtype);
+  return roomsAt(stage, phase, dtype, tensors.g !== null) + roomsOf(phase) * roomOf(phase, dtype);
 }
 
 function copyInside(memory: WasmMemory, from: number, to: number, bytes: number): void {
