@@ -127,6 +127,7 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
   const told = !own || onMoments === undefined ? moments : emptyMoments(geometry, count);
   const kept = computation.update && new Kept();
   const update = kept && computation.update?.(kept);
+  const tellSets = onSets && setsTeller(onSets, setCount(geometry));
   return runJournaled(executor, layer, {
     operation,
     plan: planForward(geometry, planOptions),
@@ -141,7 +142,7 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
       moments: wanted
         ? (pairs, first) => {
             if (told !== null) unpackInto(told, first, pairs);
-            if (onSets !== undefined) tellSets(onSets, pairs, first, count);
+            tellSets?.(pairs, first, count);
             update?.add(pairs, first, count);
           }
         : null,
@@ -160,18 +161,20 @@ function normalize(executor: Executor, call: ForwardCall, computation: Normaliza
   });
 }
 
-/** Sets that are told at once: copies of all of a stripe's would be as large as its tables. */
+/** Sets that are told at once. */
 const SETS_AT_ONCE = 16_384;
 
-function tellSets(
-  onSets: NonNullable<ForwardOptions["onSets"]>,
-  pairs: Float64Array,
-  first: number,
-  count: number,
-): void {
-  for (let set = 0; 2 * set < pairs.length; set += SETS_AT_ONCE) {
-    onSets(unpackMoments(pairs.subarray(2 * set, 2 * (set + SETS_AT_ONCE)), count), first + set);
-  }
+/** Tells them in the same two arrays each time: of a file's billion sets new ones would be garbage that is not collected in time. */
+function setsTeller(onSets: NonNullable<ForwardOptions["onSets"]>, all: number) {
+  const [mean, m2] = [0, 0].map(() => new Float64Array(Math.min(all, SETS_AT_ONCE))) as [Float64Array, Float64Array];
+  return (pairs: Float64Array, first: number, count: number): void => {
+    for (let set = 0; 2 * set < pairs.length; set += SETS_AT_ONCE) {
+      const sets = Math.min(SETS_AT_ONCE, pairs.length / 2 - set);
+      const told = { count, mean: mean.subarray(0, sets), m2: m2.subarray(0, sets) };
+      unpackInto(told, 0, pairs.subarray(2 * set, 2 * (set + sets)));
+      onSets(told, first + set);
+    }
+  };
 }
 
 function respond(

@@ -57,7 +57,8 @@ export interface ForwardOptions<T extends Tensor = Tensor> extends LayerCallOpti
   readonly onMoments?: ((moments: SetMoments) => void) | undefined;
   /**
    * Told the moments of some sets at a time, from set `first` on, in order, while the call runs: of tensors of so many sets that `onMoments` would
-   * need much memory. A call that fails may have told some. Not called where `onMoments` is not.
+   * need much memory. The arrays have the next sets' when it is called again: copy what is to be kept. A call that fails may have told some. Not
+   * called where `onMoments` is not.
    */
   readonly onSets?: ((moments: SetMoments, first: number) => void) | undefined;
 }

@@ -9,7 +9,7 @@ import { entriesPerSample, type MomentsPhase, type Phase, type ReducePhase, TABL
 import type { Plan, Role, Step, TableRole } from "./plan.js";
 
 /** Bytes of a stripe's tables, at most, unless a single set has more. */
-export const STRIPE_BYTES = 32 << 20;
+export const STRIPE_BYTES = 16 << 20;
 const PAIR_BYTES = 16;
 
 /** Where the cells of a part of a tensor are in it: cell i at start + floor(i / width) * pitch + i % width. */
