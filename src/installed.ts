@@ -10,7 +10,7 @@ const { url, webpack } = import.meta as { url?: string; webpack?: number };
 if (webpack !== undefined || !url?.startsWith("file:")) throw new MissingFilesError("a bundle");
 
 // What threads read. Not `new URL("...", import.meta.url)`: bundlers that know it copy the file that it names, and none of its imports.
-for (const file of ["worker.js", "kernels.wasm"]) {
+for (const file of ["entry.cjs", "worker.js", "kernels.wasm"]) {
   const path = join(fileURLToPath(url), "../../workers", file);
   if (!existsSync(path)) throw new MissingFilesError(`no ${path}`);
 }

@@ -16,7 +16,7 @@ import { byCells, IN_MEMORY, type Placer } from "./placement.js";
 import { Queue, type QueueOptions } from "./queue.js";
 import { Threads } from "./threads.js";
 
-const WORKER = new URL("../../workers/worker.js", import.meta.url).href;
+const WORKER = new URL("../../workers/entry.cjs", import.meta.url).href;
 
 /** After so many cells computed on the calling thread, some milliseconds, a call waits for a turn of the event loop. */
 const TURN_CELLS = 8_388_608;

@@ -39,7 +39,7 @@ export class Threads {
   readonly #exits = new Set<Promise<void>>();
   #lost = 0;
 
-  /** @param worker the URL of their module, whose default export takes a task. @param dataOf what the thread of a seat is born with. */
+  /** @param worker the URL of their module, whose export `handle` is what takes a task, or a promise of it. @param dataOf what the thread of a seat is born with. */
   constructor(count: number, worker: string, dataOf: (seat: number, ready: SharedArrayBuffer) => unknown) {
     this.count = count;
     this.#worker = worker;
@@ -95,6 +95,7 @@ export class Threads {
     const { NODE_OPTIONS: options } = process.env;
     const piscina = new Piscina({
       filename: this.#worker,
+      name: "handle",
       workerData: this.#dataOf(seat, ready),
       minThreads: 1,
       maxThreads: 1,
