@@ -8,6 +8,6 @@ const { memory } = workerData as LimitData;
 const kernels = instantiateLimit(memory);
 
 /** The piscina handler. */
-export default function work(task: DoubleTask): void {
+export function handle(task: DoubleTask): void {
   claimSlices(task, (slice) => computeSlice(kernels, task, slice));
 }
