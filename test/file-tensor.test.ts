@@ -297,3 +297,16 @@ test("the gradient of an output may be in a file that is only read", async () =>
   expectSameBits(gradInput.data, expected.gradInput.data);
   await expect(pool.forward(layer, cells, { out: input as typeof cells })).rejects.toThrow("opened as writable");
 });
+
+test("an output in the file that an input is read from is refused before anything is written", async () => {
+  const cells = normal(24, 1);
+  writeFileSync(at("x.raw"), cells);
+  const raw = { dtype: "float32", shape: [6, 4] } as const;
+  using x = await pool.open(at("x.raw"), raw);
+  using out = await pool.open(at("x.raw"), { ...raw, writable: true });
+  await expect(pool.forward(new LayerNorm(4), x, { out })).rejects.toThrow(
+    "expected another file than an input's, or inputs that were opened as writable, too, for out but got the file of one to read",
+  );
+  expect(Buffer.compare(readFileSync(at("x.raw")), Buffer.from(cells.buffer))).toBe(0);
+  await pool.forward(new LayerNorm(4), out, { out });
+});

@@ -1,6 +1,6 @@
 // pool.map: results in order, no more in flight than asked for, and an end of everything when one end fails or stops.
 import { afterAll, describe, expect, test } from "vitest";
-import { BatchNorm1d, LayerNorm, type MapOptions, NormPool, type Tensor } from "../src/index.js";
+import { AbortedError, BatchNorm1d, LayerNorm, type MapOptions, NormPool, type Tensor } from "../src/index.js";
 import { expectSameBits, normal } from "./support.js";
 
 const pool = new NormPool({ threads: 2 });
@@ -161,4 +161,16 @@ test.each<[source: unknown, options: unknown, message: string]>([
 ])("%o with %o is refused", async (inputs, options, message) => {
   const results = pool.map(inputs as Iterable<Tensor>, layer, options as MapOptions);
   await expect(results.next()).rejects.toThrow(message);
+});
+
+test("an abort ends it while its source does not answer", async () => {
+  const controller = new AbortController();
+  async function* silence(): AsyncGenerator<Tensor<"float32">> {
+    await new Promise(() => {});
+    yield pool.tensor("float32", [1, 4]);
+  }
+  const results = pool.map(silence(), new LayerNorm(4), { signal: controller.signal });
+  const next = results.next();
+  controller.abort();
+  await expect(next).rejects.toThrow(AbortedError);
 });

@@ -2,6 +2,7 @@
 // same bits.
 import { execFile, fork } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import {
   existsSync,
   mkdtempSync,
@@ -15,8 +16,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { Worker } from "node:worker_threads";
 import { afterAll, describe, expect, test } from "vitest";
-import { BatchNorm1d, type Dtype, LayerNorm, NormPool, WriteFailedError } from "../src/index.js";
+import { forward } from "../src/calls/forward.js";
+import { BatchNorm1d, type Dtype, LayerNorm, NormPool, type Progress, WriteFailedError } from "../src/index.js";
+import { Arena } from "../src/memory/arena.js";
+import { Executor } from "../src/run/executor.js";
+import { createTensor, openTensor } from "../src/storage/file-tensor.js";
 import { bytesOf } from "./cells.js";
 import { normal, seeded } from "./support.js";
 
@@ -156,6 +162,98 @@ describe("a journal of other work is refused by what differs, and stays", () => 
     const error = await resumeWith(output, async () => {});
     expect((error as Error).message).toMatch(/had another input/);
   });
+});
+
+test("a header of another length is other work: what is done lies behind the old one", async () => {
+  const output = join(folder, "header.safetensors");
+  expect(await run(output, "layer", "begin", 3)).toBe("SIGKILL");
+  const options = { journal: "resume", key: "a name that is longer" } as const;
+  const y = await pool.create(output, "float32", SHAPE, options);
+  const x = await pool.open(input, { dtype: "float32", shape: SHAPE });
+  await expect(pool.forward(LAYERS.layer, x, { out: y })).rejects.toThrow("had another header of the output");
+  await y[Symbol.asyncDispose]();
+  expect(await run(output, "layer", "resume", Number.POSITIVE_INFINITY)).toBe("0 ");
+  expect(left("header.safetensors")).toEqual(["header.safetensors"]);
+});
+
+test("what an interrupted process did stays where a call is refused, or where there is none, and is not committed", async () => {
+  const output = join(folder, "mistyped.raw");
+  expect(await run(output, "layer", "begin", 3)).toBe("SIGKILL");
+  const before = left("mistyped.raw");
+  {
+    await using y = await pool.create(output, "float32", SHAPE, { journal: "resume" });
+    const x = await pool.open(input, { dtype: "float32", shape: SHAPE });
+    await expect(pool.forward(new LayerNorm(300), x, { out: y })).rejects.toThrow("normalizedShape [300]");
+    await expect(y.commit()).rejects.toThrow("expected one that the call that was interrupted has gone on with");
+  }
+  expect(left("mistyped.raw")).toEqual(before.filter((name) => !name.endsWith("lock")));
+  expect(await run(output, "layer", "resume", Number.POSITIVE_INFINITY)).toBe("0 ");
+  expect(hashOf(readFileSync(output))).toBe(await expected("layer"));
+});
+
+test("while a call begins its journal its output is in use, and is not begun twice", async () => {
+  const name = "busy.raw";
+  const x = await pool.open(input, { dtype: "float32", shape: SHAPE });
+  const y = await pool.create(join(folder, name), "float32", SHAPE, { journal: "begin" });
+  const calls = [0, 1].map(() => pool.forward(LAYERS.layer, x, { out: y }));
+  await expect(y.commit()).rejects.toThrow("expected one that no call works on");
+  const outcomes = await Promise.allSettled(calls);
+  expect(outcomes.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+  expect(outcomes.find(({ status }) => status === "rejected")).toMatchObject({
+    reason: { message: expect.stringContaining("its journal is of one") },
+  });
+  await y.commit();
+  expect(hashOf(readFileSync(join(folder, name)))).toBe(await expected("layer"));
+
+  const z = await pool.create(join(folder, "gone.raw"), "float32", SHAPE, { journal: "begin" });
+  const call = pool.forward(LAYERS.layer, x, { out: z });
+  z.dispose();
+  await call;
+  await z[Symbol.asyncDispose]();
+  expect(left("gone.raw")).toEqual([]);
+});
+
+test("a thread of the same process is another writer", async () => {
+  const output = join(folder, "threads.raw");
+  const y = await pool.create(output, "float32", SHAPE, { journal: "begin" });
+  const source = `
+    const { workerData, parentPort } = require("node:worker_threads");
+    import(workerData.index).then(async ({ NormPool }) => {
+      const pool = new NormPool({ threads: 1 });
+      const told = await pool.create(workerData.output, "float32", [4], { journal: "begin" }).then(String, (error) => error.message);
+      await pool.close();
+      parentPort.postMessage(told);
+    });`;
+  const index = new URL("../src/index.js", import.meta.url).href;
+  const worker = new Worker(source, { eval: true, workerData: { index, output } });
+  const [told] = await once(worker, "message");
+  expect(told).toMatch(/this process is writing it/);
+  await worker.terminate();
+  y.dispose();
+});
+
+test("progress counts the parts that are to do: all of them at first, what is left afterwards", async () => {
+  const executor = new Executor(2, new Arena(), { partCells: 201 * 301 });
+  const output = join(folder, "progress.raw");
+  const ends: string[] = [];
+  expect(await run(output, "layer", "begin", 4)).toBe("SIGKILL");
+  for (const journal of ["resume", "begin"] as const) {
+    const x = await openTensor("test", input, { dtype: "float32", shape: SHAPE });
+    const y = await createTensor("test", output, "float32", SHAPE, { journal });
+    let last: Progress | undefined;
+    await forward(executor, LAYERS.layer, x, {
+      out: y,
+      onProgress: (progress: Progress) => {
+        expect(progress.done).toBeLessThanOrEqual(progress.total);
+        last = progress;
+      },
+    });
+    expect(last?.done).toBe(last?.total);
+    ends.push(`${last?.total}`);
+    await y.commit();
+  }
+  expect(Number(ends[0])).toBeLessThan(Number(ends[1]));
+  await executor.close();
 });
 
 test("a torn note counts for nothing", async () => {

@@ -14,16 +14,15 @@ import type { Parameter } from "../tensor/parameter.js";
 import { fileOf, journalOf, storedDtypeOf, type Tensor } from "../tensor/tensor.js";
 
 /** Runs a call; where its output keeps a journal, what an earlier process did of it is not done again. */
-export function* runJournaled<T>(executor: Executor, layer: Layer, call: Call<T> & { readonly y: Tensor }): Steps<T> {
+export function runJournaled<T>(executor: Executor, layer: Layer, call: Call<T> & { readonly y: Tensor }): Steps<T> {
   const { operation, x, y } = call;
   const begin = journalOf(y);
-  if (begin === undefined) return yield* runCall(executor, call);
+  if (begin === undefined) return runCall(executor, call);
   const file = fileOf(x);
   if (file === undefined) {
     throw new InvalidArgumentError(operation, "x", "a tensor in a file, for an out with a journal", "one in memory");
   }
-  let parts: PartLog | undefined;
-  yield (async () => {
+  const beginParts = async (): Promise<PartLog> => {
     const samples = await sampleOf(operation, file);
     const log = await begin(operation, workOf(layer, call, file, samples));
     const settled = async () => {
@@ -31,9 +30,9 @@ export function* runJournaled<T>(executor: Executor, layer: Layer, call: Call<T>
       if ((await sampleOf(operation, file)) === samples) return;
       throw new ReadFailedError(operation, file.path, "it was changed while it was read");
     };
-    parts = { ...log, settled };
-  })();
-  return yield* runCall(executor, { ...call, parts: parts as unknown as PartLog });
+    return { ...log, settled };
+  };
+  return runCall(executor, { ...call, beginParts });
 }
 
 /** All that decides the output's bits, by names for messages. */
@@ -65,6 +64,7 @@ function numbersOf({ weight, bias, running, moments }: Inputs): (string | Parame
     variance: running?.variance,
     means: moments?.mean,
     m2: moments?.m2,
+    count: moments && String(moments.count),
   };
   return Object.entries(named).flatMap(([name, numbers]) => (numbers ? [name, numbers] : []));
 }

@@ -2,7 +2,7 @@
 import { checkPositiveInteger } from "../check.js";
 import { describe, InvalidArgumentError, reading } from "../errors.js";
 import type { Layer } from "../layers/layer.js";
-import { onAbort } from "../run/abort.js";
+import { abortion, onAbort } from "../run/abort.js";
 import { Tensor } from "../tensor/tensor.js";
 import { checkCallOptions, checkLayer, type LayerCallOptions } from "./options.js";
 
@@ -31,7 +31,16 @@ export async function* map<X extends Tensor, Y extends Tensor>(
   const iterator = iteratorOf(source);
   // Of a stream that ends early nobody takes the results of calls that still run.
   const stop = new AbortController();
-  const forget = onAbort(signal, () => stop.abort(signal?.reason));
+  let forget = () => {};
+  // Also while there is nothing but the source to wait for.
+  const aborted = silent(
+    new Promise<never>((_, reject) => {
+      forget = onAbort(signal, () => {
+        stop.abort(signal?.reason);
+        reject(abortion("pool.map", signal as AbortSignal));
+      });
+    }),
+  );
   const calls: Promise<Y>[] = [];
   let asked: Promise<IteratorResult<X>> | undefined;
   let ended = false;
@@ -41,7 +50,7 @@ export async function* map<X extends Tensor, Y extends Tensor>(
       const [first] = calls;
       if (first === undefined && asked === undefined) return;
       // A result that is there does not wait for a slow source.
-      const next = await Promise.race([first, asked].filter((promise) => promise !== undefined));
+      const next = await Promise.race([first, asked, aborted].filter((promise) => promise !== undefined));
       if (next instanceof Tensor) {
         calls.shift();
         yield next as Y;

@@ -3,7 +3,7 @@ import { mkdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { OutputFormat } from "../index.js";
 import { outputFormatOf } from "../storage/file-tensor.js";
-import { isDone } from "../storage/notes.js";
+import { isCommitted } from "../storage/notes.js";
 import { expandInputs, STREAM } from "./inputs.js";
 
 export interface OutputOptions {
@@ -78,10 +78,10 @@ function outputNameOf(input: string): string {
   return formatOfName(name) === "npy" && !name.endsWith(".npy") ? `${name}.npy` : name;
 }
 
-/** The outputs that an interrupted run had completed. */
+/** The outputs that are there, and that nobody has begun again. */
 async function doneOf(paths: readonly string[]): Promise<string[]> {
   const done: string[] = [];
-  for (const path of paths) if ((await isFile(path)) && (await isDone(path))) done.push(path);
+  for (const path of paths) if ((await isFile(path)) && (await isCommitted(path))) done.push(path);
   return done;
 }
 

@@ -46,8 +46,8 @@ export interface Call<T> {
   readonly owned: boolean;
   readonly inputs: Inputs;
   readonly found: Found;
-  /** What is known of its parts, where they are noted. */
-  readonly parts?: PartLog | null;
+  /** What is known of its parts, where they are noted: asked for once its tensors are kept, and before its steps. */
+  readonly beginParts?: () => Promise<PartLog>;
   readonly watchers: Watchers;
   /** The call's result, once all is computed. What it throws fails the call. */
   finish(): T;

@@ -1,7 +1,8 @@
 // The one way in which a call runs: its tensors are opened and kept, its plan is run, its results taken, and all is given back.
 
 import { nextTurn } from "../clock.js";
-import { withTimeout } from "./abort.js";
+import type { PartLog } from "../plan/parts.js";
+import { throwIfAborted, withTimeout } from "./abort.js";
 import type { Call } from "./call.js";
 import type { Executor } from "./executor.js";
 import { publicErrorOf } from "./file-errors.js";
@@ -26,7 +27,8 @@ function* runScoped<T>(executor: Executor, call: Call<T>): Steps<T> {
   let failed = true;
   try {
     const specs = { x: scope.open(x), g: g && scope.open(g), y: y && scope.open(y) };
-    if (x.size > 0) yield* runPlan(executor, call, specs, scope.workspace);
+    const parts = yield* partsOf(call);
+    if (x.size > 0) yield* runPlan(executor, call, specs, scope.workspace, parts);
     scope.check();
     const result = call.finish();
     if (call.commit !== undefined) for (const _ of call.commit()) yield nextTurn();
@@ -38,15 +40,25 @@ function* runScoped<T>(executor: Executor, call: Call<T>): Steps<T> {
     throw publicErrorOf(operation, error);
   } finally {
     call.end?.();
-    close(scope, failed);
+    close(operation, scope, failed);
   }
 }
 
+function* partsOf({ operation, beginParts, watchers }: Call<unknown>): Steps<PartLog | undefined> {
+  if (beginParts === undefined) return undefined;
+  let parts: PartLog | undefined;
+  yield beginParts().then((log) => {
+    parts = log;
+  });
+  throwIfAborted(operation, watchers.signal);
+  return parts;
+}
+
 /** A call that fails has its reason already. */
-function close(scope: Scope, failed: boolean): void {
+function close(operation: string, scope: Scope, failed: boolean): void {
   try {
     scope.close();
   } catch (error) {
-    if (!failed) throw error;
+    if (!failed) throw publicErrorOf(operation, error);
   }
 }

@@ -8,7 +8,7 @@ import { samplesPerBlock } from "../plan/backward.js";
 import { cellsPerSet, setCount } from "../plan/geometry.js";
 import { gridOf, segmentsOf } from "../plan/grid.js";
 import { lanesOf } from "../plan/moments.js";
-import { isInParts, partsOfPhase } from "../plan/parts.js";
+import { isInParts, type PartLog, partsOfPhase } from "../plan/parts.js";
 import type { MomentsPhase, ReducePhase } from "../plan/phase.js";
 import { phasesOf, type Step } from "../plan/plan.js";
 import { isMerged, roundsOf, type Stripe, stripesOf } from "../plan/stripes.js";
@@ -29,6 +29,7 @@ export function* runPlan(
   call: Call<unknown>,
   specs: { readonly x: Spec; readonly g: Spec | null; readonly y: Spec | null },
   workspace: Workspace,
+  log?: PartLog,
 ): Steps<void> {
   const { plan, operation, x, watchers } = call;
   const stripes = () => stripesOf(plan, (part) => call.planPart(part), executor.stripeBytes);
@@ -52,9 +53,18 @@ export function* runPlan(
     watchers,
   });
   try {
-    if (watchers.onProgress !== undefined) runner.countSlices(stripes(), executor.stripeBytes);
-    const tables = new StripeTables(operation, workspace, call.inputs, executor.stripeBytes);
-    const parts = { count: 0, cells: executor.partCells };
+    const bytes = executor.stripeBytes;
+    if (watchers.onProgress !== undefined) {
+      const parts = new Parts(log, executor.partCells);
+      for (const { plan } of stripes()) {
+        for (const step of plan.steps) {
+          if (step.kind !== "phase") continue;
+          for (const { from, to } of runsOf(step, bytes, parts)) runner.countSlices(step.phase, from, to);
+        }
+      }
+    }
+    const tables = new StripeTables(operation, workspace, call.inputs, bytes);
+    const parts = new Parts(log, executor.partCells);
     for (const stripe of stripes()) {
       tables.begin(stripe);
       yield* runSteps(call, stripe, specs, tables, runner, parts);
@@ -64,7 +74,7 @@ export function* runPlan(
       if (moments) call.found.moments?.(moments.subarray(0, 2 * setCount(geometry)), firstSet, cellsPerSet(geometry));
     }
     tables.checkGiven();
-    if (call.parts) yield call.parts.settled();
+    if (log) yield log.settled();
   } finally {
     runner.end();
   }
@@ -76,7 +86,7 @@ function* runSteps(
   specs: { readonly x: Spec; readonly g: Spec | null; readonly y: Spec | null },
   tables: StripeTables,
   runner: Runner,
-  parts: { count: number; readonly cells: number },
+  parts: Parts,
 ): Steps<void> {
   const { steps } = stripe.plan;
   for (let i = 0; i < steps.length; i++) {
@@ -87,28 +97,45 @@ function* runSteps(
       continue;
     }
     const { phase } = step;
-    if (call.parts && isInParts(step)) {
-      const operands = tables.operandsOf(step, stripe, specs);
-      for (const { from, to } of partsOfPhase(phase, parts.cells)) {
-        const part = parts.count++;
-        if (call.parts.has(part)) continue;
-        yield runner.run(phase, operands, from, to);
-        call.parts.finish(part);
-      }
-      continue;
-    }
-    if (!isMerged(phase)) {
-      yield runner.run(phase, tables.operandsOf(step, stripe, specs));
-      continue;
-    }
-    // A part of its units at a time, each merged before the next.
-    const merge = mergeSegmentsOf(steps[++i] as Step, gridOfPhase(phase, stripe), tables);
-    for (const { from, to } of roundsOf(phase, tables.bytes)) {
-      const segment = segmentsOf(phase, from);
+    // What a phase leaves of each run is merged before the next.
+    const merge = isMerged(phase) && mergeSegmentsOf(steps[++i] as Step, gridOfPhase(phase, stripe), tables);
+    for (const { from, to, part } of runsOf(step, tables.bytes, parts)) {
+      const segment = isMerged(phase) ? segmentsOf(phase, from) : 0;
       yield runner.run(phase, tables.operandsOf(step, stripe, specs, segment), from, to);
-      yield* inPieces(call, segmentsOf(phase, to) - segment, (a, b) => merge(segment + a, segment + b, a));
+      if (part !== undefined) parts.log?.finish(part);
+      if (merge && isMerged(phase)) {
+        yield* inPieces(call, segmentsOf(phase, to) - segment, (a, b) => merge(segment + a, segment + b, a));
+      }
     }
   }
+}
+
+/** The parts of a call, counted as its steps come to them. */
+class Parts {
+  readonly log: PartLog | undefined;
+  readonly cells: number;
+  count = 0;
+
+  constructor(log: PartLog | undefined, cells: number) {
+    this.log = log;
+    this.cells = cells;
+  }
+}
+
+/** What of a phase is run at a time: units [from, to). Of parts those that are not done, of what is merged as much as its tables take, else all. */
+function* runsOf(
+  step: Extract<Step, { kind: "phase" }>,
+  bytes: number,
+  parts: Parts,
+): Generator<{ readonly from: number; readonly to: number; readonly part?: number }> {
+  const { phase } = step;
+  if (parts.log !== undefined && isInParts(step)) {
+    for (const run of partsOfPhase(phase, parts.cells)) {
+      const part = parts.count++;
+      if (!parts.log.has(part)) yield { ...run, part };
+    }
+  } else if (isMerged(phase)) yield* roundsOf(phase, bytes);
+  else yield { from: 0, to: phase.units };
 }
 
 function gridOfPhase(phase: MomentsPhase | ReducePhase, { plan }: Stripe) {

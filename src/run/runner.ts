@@ -12,9 +12,7 @@ import { now } from "../clock.js";
 import type { CellRange } from "../errors.js";
 import type { Dtype } from "../plan/cells.js";
 import type { Phase } from "../plan/phase.js";
-import { phasesOf } from "../plan/plan.js";
 import { type Slices, sliceCount, slicesOf } from "../plan/slices.js";
-import { isMerged, roundsOf, type Stripe } from "../plan/stripes.js";
 import type { Watchers } from "./call.js";
 import { isWatched, type PhaseEvent, tell } from "./events.js";
 import type { Executor } from "./executor.js";
@@ -65,14 +63,9 @@ export class Runner {
     }
   }
 
-  /** Counts the slices of all phases, for progress reports. */
-  countSlices(stripes: Iterable<Stripe>, stripeBytes: number): void {
-    for (const { plan } of stripes) {
-      for (const phase of phasesOf(plan)) {
-        const rounds = isMerged(phase) ? roundsOf(phase, stripeBytes) : [{ from: 0, to: phase.units }];
-        for (const { from, to } of rounds) this.#total += sliceCount(this.#slicesOf(phase, from, to));
-      }
-    }
+  /** Counts the slices of a run that is to come, for progress reports. */
+  countSlices(phase: Phase, from: number, to: number): void {
+    this.#total += sliceCount(this.#slicesOf(phase, from, to));
   }
 
   /** Computes units [from, to) of a phase: at once, or as a promise. */

@@ -1,15 +1,14 @@
 // Tensors whose cells are in files.
 import { access, constants, realpath } from "node:fs/promises";
-import { describe, InvalidArgumentError, ReadFailedError, WriteFailedError } from "../errors.js";
-import type { PartLog } from "../plan/parts.js";
+import { describe, InvalidArgumentError, WriteFailedError } from "../errors.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { OutputTensor } from "../tensor/output-tensor.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";
-import { type Holding, Tensor } from "../tensor/tensor.js";
-import { checkOpenedAs, checkStoredAs, fillCells } from "./converted.js";
+import { Tensor } from "../tensor/tensor.js";
+import { checkOpenedAs, checkStoredAs } from "./converted.js";
+import { FileHolding, OutputHolding } from "./file-holding.js";
 import type { OutputFormat } from "./format.js";
 import { withInput } from "./input.js";
-import { isHash, Journal, type JournalHeader, readJournal } from "./journal.js";
 import { type LocateOptions, locate } from "./locate.js";
 import { formatNpyHeader } from "./npy.js";
 import { descrOf } from "./npy-cells.js";
@@ -17,122 +16,10 @@ import { type JournalMode, Output } from "./output.js";
 import { SAFETENSORS_DTYPES } from "./safetensors-dtypes.js";
 import { formatSafetensorsHeader } from "./safetensors-header.js";
 import { checkName, metadataOf } from "./safetensors-text.js";
-import type { FileSpec } from "./spec.js";
 import { describeSystemError } from "./system-error.js";
 
-/** Cells in a file that is there. */
-class FileHolding implements Holding {
-  readonly arena = null;
-  readonly data = null;
-  spec: FileSpec;
-
-  constructor(spec: FileSpec) {
-    this.spec = spec;
-  }
-
-  async read(target: Uint8Array, at: number): Promise<void> {
-    const { path, id, size, modified } = this.spec;
-    await withInput("tensor.read", path, async (input) => {
-      const { identity } = input;
-      if (identity.id !== id || identity.size < size || (modified !== null && identity.modified !== modified)) {
-        throw new ReadFailedError("tensor.read", path, "it was changed since it was opened first");
-      }
-      await fillCells(input, this.spec, target, at);
-    });
-  }
-
-  release(): void {}
-}
-
-/** Cells in a file that has no name yet. */
-class OutputHolding extends FileHolding {
-  readonly gone: Promise<void>;
-  readonly #output: Output;
-  readonly #header: Buffer;
-  #journal: Journal | undefined;
-  #left = false;
-  #committed: Promise<void> | undefined;
-  #tellGone = (): void => {};
-
-  constructor(spec: FileSpec, output: Output, header: Buffer) {
-    super(spec);
-    this.#output = output;
-    this.#header = header;
-    this.gone = new Promise((resolve) => {
-      this.#tellGone = resolve;
-    });
-  }
-
-  /** Of an output with a journal. */
-  get beginParts(): ((operation: string, work: JournalHeader) => Promise<PartLog>) | undefined {
-    const { journal } = this.#output;
-    return journal === undefined ? undefined : (operation, work) => this.#begin(operation, work, journal);
-  }
-
-  async #begin(operation: string, header: JournalHeader, path: string): Promise<PartLog> {
-    const output = this.#output;
-    if (this.#journal !== undefined) {
-      throw new InvalidArgumentError(
-        operation,
-        "out",
-        "a file that no call has written to (its journal is of one)",
-        "another",
-      );
-    }
-    const found = output.resumed ? await readJournal(path) : undefined;
-    const parts = found?.parts ?? new Set<number>();
-    for (const [what, value] of Object.entries(header)) {
-      if (found === undefined || found.header[what] === value) continue;
-      this.#left = true;
-      const values = isHash(value) ? "" : ` (${found.header[what]}) than this one (${value})`;
-      const why = `the work that was interrupted had another ${what}${values}; without resume it begins again`;
-      throw new WriteFailedError(operation, output.path, why);
-    }
-    if (output.resumed) {
-      await output.writeFirst(this.#header);
-      await output.extend(this.spec.size);
-    }
-    const journal = await Journal.begin(path, { header, parts });
-    this.#journal = journal;
-    return {
-      has: (part) => parts.has(part),
-      finish: (part) => journal.note(part, () => output.sync()),
-      settled: () => journal.settled(),
-    };
-  }
-
-  commit(): Promise<void> {
-    this.#committed ??= this.#finish();
-    return this.#committed;
-  }
-
-  override release(): void {
-    dropped.unregister(this.#output);
-    (this.#committed ?? this.#end()).then(this.#tellGone, this.#tellGone);
-  }
-
-  async #end(): Promise<void> {
-    await this.#journal?.close();
-    await (this.#left ? this.#output.leave() : this.#output.abandon());
-  }
-
-  async #finish(): Promise<void> {
-    const output = this.#output;
-    dropped.unregister(output);
-    try {
-      await this.#journal?.close();
-      const { modified } = await output.finish();
-      const { descriptor: _, ...place } = this.spec;
-      this.spec = { ...place, path: output.target, modified };
-    } catch (error) {
-      await output.abandon();
-      throw error;
-    }
-  }
-}
-
 /** Outputs whose tensors were dropped, neither committed nor disposed of. */
-const dropped = new FinalizationRegistry<Output>((output) => void output.abandon());
+const dropped = new FinalizationRegistry<OutputHolding>((holding) => holding.release());
 
 export interface OpenOptions extends LocateOptions {
   /**
@@ -216,10 +103,11 @@ export async function createTensor<D extends Dtype>(
     const spec = { kind: "file", ...place, ...converted, modified: null, swapped: 1 } as const;
     const holding = new OutputHolding(spec, output, header);
     const tensor = new OutputTensor<D>(holding, dtype, shape);
-    dropped.register(tensor, output, output);
+    dropped.register(tensor, holding, holding);
+    holding.gone.then(() => dropped.unregister(holding));
     return tensor;
   } catch (error) {
-    await output.abandon();
+    await (output.resumed ? output.leave() : output.abandon());
     throw error;
   }
 }

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { crc32 } from "node:zlib";
+import type { Notes } from "./notes.js";
 
 const HASH = "sha256:";
 
@@ -25,37 +26,54 @@ export interface JournalText {
   readonly parts: ReadonlySet<number>;
 }
 
+/** Does a step, and says of the output's file what the system threw. */
+type Guard = <T>(step: () => Promise<T>) => Promise<T>;
+
 export class Journal {
-  readonly path: string;
   readonly #file: FileHandle;
+  readonly #guard: Guard;
   /** Notes are written one after the other. */
   #last: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | undefined;
 
-  private constructor(path: string, file: FileHandle) {
-    this.path = path;
+  private constructor(file: FileHandle, guard: Guard) {
     this.#file = file;
+    this.#guard = guard;
   }
 
-  /** Begins a journal, or goes on with one that says just this. */
-  static async begin(path: string, { header, parts }: JournalText): Promise<Journal> {
-    // Beside, so that notes that are there are not lost.
-    const next = `${path}.next`;
-    const file = await open(next, "w", 0o600);
-    await file.write([{ header }, ...[...parts].map((part) => ({ part }))].map(lineOf).join(""));
-    await file.datasync();
-    await rename(next, path);
-    return new Journal(path, file);
-  }
-
-  /** Notes a part once `sync` has brought its cells to the disk. */
-  note(part: number, sync: () => Promise<void>): void {
-    this.#last = this.#last.then(async () => {
-      await sync();
-      await this.#file.write(lineOf({ part }));
-      await this.#file.datasync();
+  /** Begins a journal, or goes on with one that says just this. @param guard for what is written, now and later. */
+  static begin({ journal, next }: Notes, { header, parts }: JournalText, guard: Guard): Promise<Journal> {
+    return guard(async () => {
+      // Beside, so that notes that are there are not lost.
+      const file = await open(next, "w", 0o600);
+      try {
+        await file.writeFile([{ header }, ...[...parts].map((part) => ({ part }))].map(lineOf).join(""));
+        await file.datasync();
+        await rename(next, journal);
+        return new Journal(file, guard);
+      } catch (error) {
+        await file.close().catch(() => {});
+        await rm(next, { force: true }).catch(() => {});
+        throw error;
+      }
     });
-    // Whoever waits for `settled` is told.
-    this.#last.catch(() => {});
+  }
+
+  /** Notes a part once `sync` has brought its cells to the disk. Throws where an earlier note failed: no later one would count. */
+  note(part: number, sync: () => Promise<void>): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const noted = this.#last.then(async () => {
+      await sync();
+      await this.#guard(async () => {
+        await this.#file.writeFile(lineOf({ part }));
+        await this.#file.datasync();
+      });
+    });
+    // Whoever waits for `settled` is told, too.
+    noted.catch((error: unknown) => {
+      this.#failure ??= { error };
+    });
+    this.#last = noted;
   }
 
   settled(): Promise<void> {
@@ -66,17 +84,14 @@ export class Journal {
     await this.#last.catch(() => {});
     await this.#file.close().catch(() => {});
   }
-
-  /** The work is done, or given up. */
-  async remove(): Promise<void> {
-    await this.close();
-    await rm(this.path, { force: true }).catch(() => {});
-  }
 }
 
-/** What a journal says; undefined where there is none. A line that was half written when the process ended counts for nothing, nor does what follows. */
+/** What a journal says; undefined where there is none. Throws what the system throws where it cannot be read. A line that was half written when the process ended counts for nothing, nor does what follows. */
 export async function readJournal(path: string): Promise<JournalText | undefined> {
-  const text = await readFile(path, "utf8").catch(() => "");
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return "";
+  });
   let header: JournalHeader | undefined;
   const parts = new Set<number>();
   for (const line of text.split("\n").slice(0, -1)) {

@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { WriteFailedError } from "../errors.js";
 import { type Identity, identityOf } from "./input.js";
 import { lock, unlock } from "./lock.js";
-import { notesOf } from "./notes.js";
+import { type Notes, notesOf } from "./notes.js";
 import { checkRoom, findTarget } from "./output-target.js";
 import { describeSystemError } from "./system-error.js";
 
@@ -23,9 +23,12 @@ interface Partial {
   readonly resumed: boolean;
 }
 
+/** As `stat` counts them, whatever those of the file system are. */
+const BLOCK_BYTES = 512;
+
 export class Output {
-  /** Where its journal is, if it has one. */
-  readonly journal: string | undefined;
+  /** What lies beside it where it has a journal. */
+  readonly notes: Notes | undefined;
   /** Whether it was begun by a process that was interrupted. */
   readonly resumed: boolean;
   readonly #operation: string;
@@ -35,14 +38,14 @@ export class Output {
   readonly #partial: string;
   readonly #file: FileHandle;
 
-  private constructor(operation: string, path: string, target: string, partial: Partial, journal?: string) {
+  private constructor(operation: string, path: string, target: string, partial: Partial, notes?: Notes) {
     this.#operation = operation;
     this.#path = path;
     this.#target = target;
     this.#partial = partial.path;
     this.#file = partial.file;
     this.resumed = partial.resumed;
-    this.journal = journal;
+    this.notes = notes;
   }
 
   /**
@@ -52,27 +55,48 @@ export class Output {
   static async create(operation: string, path: string, bytes: number, journaled?: JournalMode): Promise<Output> {
     try {
       const { target, existing } = await findTarget(path);
+      if (journaled !== undefined)
+        return await Output.#createNoted(operation, path, target, existing, bytes, journaled);
       const folder = dirname(target);
       await checkRoom(folder, bytes);
-      if (journaled === undefined) {
-        const partial = join(folder, `.normpool-${randomUUID()}.partial`);
-        const file = await openPartial(partial, existing, false);
-        return new Output(operation, path, target, { path: partial, file, resumed: false });
-      }
-      const { partial, journal, lock: locked } = notesOf(target);
-      await lock(locked);
-      try {
-        const there = journaled === "resume" ? await open(partial, "r+").catch(() => undefined) : undefined;
-        if (there === undefined) for (const left of [partial, journal]) await rm(left, { force: true });
-        else keepFromStaying(partial, true);
-        const file = there ?? (await openPartial(partial, existing, true));
-        return new Output(operation, path, target, { path: partial, file, resumed: there !== undefined }, journal);
-      } catch (error) {
-        await unlock(locked);
-        throw error;
-      }
+      const partial = join(folder, `.normpool-${randomUUID()}.partial`);
+      const file = await openPartial(partial, existing);
+      return new Output(operation, path, target, { path: partial, file, resumed: false });
     } catch (cause) {
       throw new WriteFailedError(operation, path, describeSystemError(cause), { cause });
+    }
+  }
+
+  /** With notes beside it. Throws what the system throws. */
+  static async #createNoted(
+    operation: string,
+    path: string,
+    target: string,
+    existing: Stats | undefined,
+    bytes: number,
+    journaled: JournalMode,
+  ): Promise<Output> {
+    const notes = notesOf(target);
+    const { partial, journal, next, lock: locked } = notes;
+    await lock(locked);
+    try {
+      const there = journaled === "resume" ? await openThere(partial) : undefined;
+      if (there === undefined) for (const left of [partial, journal, next]) await rm(left, { force: true });
+      else keepFromStaying(partial, notes);
+      try {
+        // What is there has its blocks already.
+        const taken = there === undefined ? 0 : (await there.stat()).blocks * BLOCK_BYTES;
+        await checkRoom(dirname(target), bytes - taken);
+      } catch (error) {
+        await there?.close().catch(() => {});
+        forget(partial);
+        throw error;
+      }
+      const file = there ?? (await openPartial(partial, existing, notes));
+      return new Output(operation, path, target, { path: partial, file, resumed: there !== undefined }, notes);
+    } catch (error) {
+      await unlock(locked);
+      throw error;
     }
   }
 
@@ -102,22 +126,26 @@ export class Output {
 
   /** Makes it `bytes` long: what was not written is 0. */
   async extend(bytes: number): Promise<void> {
-    await this.#orFail(() => this.#file.truncate(bytes));
+    await this.orFail(() => this.#file.truncate(bytes));
   }
 
   /** What was written so far is on the disk. */
   async sync(): Promise<void> {
-    await this.#orFail(() => this.#file.datasync());
+    await this.orFail(() => this.#file.datasync());
   }
 
   /** Puts the bytes of `cells` at the start. */
   async writeFirst(cells: Buffer): Promise<void> {
-    await this.#orFail(() => this.#file.write(cells, 0, cells.length, 0));
+    await this.orFail(async () => {
+      for (let done = 0; done < cells.length; ) {
+        done += (await this.#file.write(cells, done, cells.length - done, done)).bytesWritten;
+      }
+    });
   }
 
   /** Appends the bytes of `cells`. */
   async write({ buffer, byteOffset, byteLength }: ArrayBufferView): Promise<void> {
-    await this.#orFail(async () => {
+    await this.orFail(async () => {
       for (let done = 0; done < byteLength; ) {
         // A view of all bytes may be longer than a Uint8Array can be.
         const piece = new Uint8Array(buffer, byteOffset + done, Math.min(PIECE_BYTES, byteLength - done));
@@ -128,7 +156,7 @@ export class Output {
 
   /** The file is complete: it gets its name, and lasts also where the machine loses power. */
   async finish(): Promise<Identity> {
-    const identity = await this.#orFail(async () => {
+    const identity = await this.orFail(async () => {
       await this.#file.sync();
       const identity = await this.identity();
       await this.#file.close();
@@ -152,17 +180,19 @@ export class Output {
   /** Leaves it as it is, for a process that goes on with it. */
   async leave(): Promise<void> {
     await this.#file.close().catch(() => {});
-    await unlock(notesOf(this.#target).lock);
+    if (this.notes !== undefined) await unlock(this.notes.lock);
     forget(this.#partial);
   }
 
   async #removeNotes(): Promise<void> {
-    if (this.journal === undefined) return;
-    await rm(this.journal, { force: true }).catch(() => {});
-    await unlock(notesOf(this.#target).lock);
+    if (this.notes === undefined) return;
+    const { journal, next, lock: locked } = this.notes;
+    for (const left of [journal, next]) await rm(left, { force: true }).catch(() => {});
+    await unlock(locked);
   }
 
-  async #orFail<T>(step: () => Promise<T>): Promise<T> {
+  /** Does a step of its writing. Throws what it throws as a WriteFailedError. */
+  async orFail<T>(step: () => Promise<T>): Promise<T> {
     try {
       return await step();
     } catch (cause) {
@@ -189,9 +219,17 @@ export async function writeOutput<T>(
   }
 }
 
+/** What an interrupted process left; undefined if nothing. What cannot be opened is not nothing: it may be hours of work. */
+async function openThere(partial: string): Promise<FileHandle | undefined> {
+  return open(partial, "r+").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  });
+}
+
 /** Makes the file with the mode, and where that is possible the owner, of the one that it replaces. */
-async function openPartial(partial: string, existing: Stats | undefined, resumable: boolean): Promise<FileHandle> {
-  keepFromStaying(partial, resumable);
+async function openPartial(partial: string, existing: Stats | undefined, notes?: Notes): Promise<FileHandle> {
+  keepFromStaying(partial, notes);
   let file: FileHandle | undefined;
   try {
     // At no time more open to others than what it replaces.
@@ -217,22 +255,27 @@ async function syncFolder(folder: string): Promise<void> {
   await handle?.close().catch(() => {});
 }
 
-/** Files that a process that ends in the middle must not leave behind; true of those that a later one can go on with. */
-const partials = new Map<string, boolean>();
+/** Files that a process that ends in the middle must not leave behind, and what lies beside those that a later one can go on with. */
+const partials = new Map<string, Notes | undefined>();
 /** Exit codes above are of a signal that somebody sent: what they end is given up. */
 const SIGNALLED = 128;
 
 function removePartials(code: number): void {
-  for (const [partial, resumable] of partials) {
-    if (resumable && code !== 0 && code <= SIGNALLED) continue;
-    rmSync(partial, { force: true });
-    if (resumable) for (const what of ["journal", "lock"]) rmSync(partial.replace(/partial$/, what), { force: true });
+  for (const [partial, notes] of partials) {
+    if (notes !== undefined && code !== 0 && code <= SIGNALLED) continue;
+    for (const left of [partial, ...Object.values(notes ?? {})]) {
+      try {
+        rmSync(left, { force: true });
+      } catch {
+        // Others can still be removed.
+      }
+    }
   }
 }
 
-function keepFromStaying(partial: string, resumable: boolean): void {
+function keepFromStaying(partial: string, notes: Notes | undefined): void {
   if (partials.size === 0) process.on("exit", removePartials);
-  partials.set(partial, resumable);
+  partials.set(partial, notes);
 }
 
 function forget(partial: string): void {

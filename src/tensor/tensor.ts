@@ -166,12 +166,19 @@ function checkAlive(operation: string, argument: string, { disposed, committing 
     throw new InvalidArgumentError(operation, argument, "a tensor at rest", "one that is being committed");
 }
 
-/** Throws InvalidArgumentError where `out` has some bytes of `tensor`, but not all in the same places: cells would be read too late. */
+/**
+ * Throws InvalidArgumentError where `out` has some bytes of `tensor`, but not all in the same places: cells would be read too late; and where it is
+ * in a file that `tensor` was opened to read from, which must not change.
+ */
 export function checkApart(operation: string, argument: string, out: Tensor, tensor: Tensor): void {
   // Regions of arenas are one tensor's each.
   if (heldBy(out).arena !== null && heldBy(tensor).arena !== null) return;
   const a = placeOf(out);
   const b = placeOf(tensor);
+  if (a.of === b.of && !isWritable(tensor)) {
+    const expected = "another file than an input's, or inputs that were opened as writable, too,";
+    throw new InvalidArgumentError(operation, argument, expected, "the file of one to read");
+  }
   if (a.of !== b.of || a.end <= b.start || b.end <= a.start) return;
   if (a.start === b.start && a.end === b.end) return;
   throw new InvalidArgumentError(operation, argument, "exactly an input's memory, or none of it", "an overlap");
