@@ -53,6 +53,7 @@ function inFile(offset: number): Made {
   const spec = {
     kind: "file",
     path,
+    name: path,
     offset,
     id: `${dev}:${ino}`,
     size: offset + SIZE,

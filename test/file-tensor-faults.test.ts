@@ -92,7 +92,7 @@ describe("an input that is", () => {
     // The pool goes on.
     write("x.npy");
     using again = await pool.open(at("x.npy"));
-    await pool.forward(layer, again);
+    using _of = await pool.forward(layer, again);
     expect(layer.numBatchesTracked).toBe(1);
   });
 

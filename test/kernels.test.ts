@@ -12,6 +12,7 @@ import {
   exportName,
   MEASURE_CODES,
   OTHER_KERNELS,
+  RESPONSE_STEPS,
   SHARED_CONSTANTS,
 } from "../workers/arithmetic.js";
 import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
@@ -224,6 +225,7 @@ test("the constants that the calling side has too are equal in the kernels", () 
     NEAR,
     NOTHING,
     DIRECT_WINDOW,
+    ...Object.fromEntries(RESPONSE_STEPS.map(({ name, code }) => [name, code])),
     DEVIATION: MEASURE_CODES.deviation,
     ROOT_MEAN_SQUARE: MEASURE_CODES.rootMeanSquare,
     LENGTH: MEASURE_CODES.length,

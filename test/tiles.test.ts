@@ -16,7 +16,7 @@ import { NO_PARAMETERS, NO_RESULTS, NO_TABLES, type Operands } from "../workers/
 import { runUnits } from "../workers/phase.js";
 import { stagedBytesOf } from "../workers/staging.js";
 import type { Tile } from "../workers/tiles/tile.js";
-import { stagedSlices, tileCells, tilesOf } from "../workers/tiles.js";
+import { columnBytesFor, stagedSlices, tileCells, tilesOf } from "../workers/tiles.js";
 import { normal, seeded } from "./support.js";
 
 const GIB = 2 ** 30;
@@ -52,39 +52,45 @@ const GEOMETRIES: readonly Geometry[] = [
   { n: 1, r: 9001, g: 20, k: 3, s: 2 },
 ];
 
-describe.each(GEOMETRIES.map((geometry) => ({ geometry })))("of $geometry", ({ geometry }) => {
-  const { r, g, k, s } = geometry;
-  const sample = r * g * k * s;
+const [FEW, MANY] = [columnBytesFor(2, 4 * 2 ** 30), columnBytesFor(256, 4 * 2 ** 30)];
 
-  test("tiles are within their room, and every cell is in one of them", () => {
-    for (const phase of phasesOf({ ...geometry, n: 3 })) {
-      const seen = new Uint8Array(3 * sample);
-      for (const tile of tilesOf(phase, DTYPE, 0, phase.units)) {
-        expect(tile.rows * tile.width).toBeLessThanOrEqual(tileCells(phase, DTYPE));
-        for (let row = 0; row < tile.rows; row++) {
-          const from = tile.at + row * tile.stride;
-          for (let cell = from; cell < from + tile.width; cell++) seen[cell] = (seen[cell] as number) + 1;
+describe.each(GEOMETRIES.flatMap((geometry) => [FEW, MANY].map((columnBytes) => ({ geometry, columnBytes }))))(
+  "of $geometry, of columns of $columnBytes bytes",
+  ({ geometry, columnBytes }) => {
+    const room = { dtype: DTYPE, columnBytes } as const;
+    const { r, g, k, s } = geometry;
+    const sample = r * g * k * s;
+
+    test("tiles are within their room, and every cell is in one of them", () => {
+      for (const phase of phasesOf({ ...geometry, n: 3 })) {
+        const seen = new Uint8Array(3 * sample);
+        for (const tile of tilesOf(phase, room, 0, phase.units)) {
+          expect(tile.rows * tile.width).toBeLessThanOrEqual(tileCells(phase, room));
+          for (let row = 0; row < tile.rows; row++) {
+            const from = tile.at + row * tile.stride;
+            for (let cell = from; cell < from + tile.width; cell++) seen[cell] = (seen[cell] as number) + 1;
+          }
         }
+        expect(seen.every((times) => times === 1)).toBe(true);
       }
-      expect(seen.every((times) => times === 1)).toBe(true);
-    }
-  });
+    });
 
-  test("tiles of samples beyond 2^40 cells are those of the first, further on, in numbers of 32 bits", () => {
-    const far = 2 ** 20 + 2;
-    for (const phase of phasesOf({ ...geometry, n: far + 2 })) {
-      // Units that are blocks of samples are of other sizes.
-      if (phase.kind === "accumulate" || (phase.kind === "differentiate" && phase.byCell)) continue;
-      const perSample = phase.units / (far + 2);
-      if (!Number.isInteger(perSample)) throw new Error(`expected a whole number of units but got ${perSample}`);
-      const ofFirst = [...tilesOf(phase, DTYPE, 0, perSample)];
-      const ofFar = [...tilesOf(phase, DTYPE, far * perSample, (far + 1) * perSample)];
-      expect(ofFar.map(({ at }) => at - far * sample)).toEqual(ofFirst.map(({ at }) => at));
-      expect(ofFar.map(placeOf)).toEqual(ofFirst.map(placeOf));
-      for (const tile of ofFar) for (const number of kernelNumbers(tile)) expect(number).toBeLessThan(2 ** 32);
-    }
-  });
-});
+    test("tiles of samples beyond 2^40 cells are those of the first, further on, in numbers of 32 bits", () => {
+      const far = 2 ** 20 + 2;
+      for (const phase of phasesOf({ ...geometry, n: far + 2 })) {
+        // Units that are blocks of samples are of other sizes.
+        if (phase.kind === "accumulate" || (phase.kind === "differentiate" && phase.byCell)) continue;
+        const perSample = phase.units / (far + 2);
+        if (!Number.isInteger(perSample)) throw new Error(`expected a whole number of units but got ${perSample}`);
+        const ofFirst = [...tilesOf(phase, room, 0, perSample)];
+        const ofFar = [...tilesOf(phase, room, far * perSample, (far + 1) * perSample)];
+        expect(ofFar.map(({ at }) => at - far * sample)).toEqual(ofFirst.map(({ at }) => at));
+        expect(ofFar.map(placeOf)).toEqual(ofFirst.map(placeOf));
+        for (const tile of ofFar) for (const number of kernelNumbers(tile)) expect(number).toBeLessThan(2 ** 32);
+      }
+    });
+  },
+);
 
 function placeOf({ rows, width, first, count, before }: Tile) {
   return { rows, width, first, count, before };
@@ -111,6 +117,7 @@ describe("slices beyond 4 GiB", () => {
       dtype,
       tensors: { x, g: null, y },
       window: null,
+      columnBytes: FEW,
       parameters: NO_PARAMETERS,
       tables: NO_TABLES,
       results: { ...NO_RESULTS, partials },
@@ -129,9 +136,9 @@ describe("slices beyond 4 GiB", () => {
   test.each(cases)("moments of %s", (_, dtype, { n, r, g, k, s }) => {
     const whole = { n: Math.floor(n), r: Math.floor(r), g, k: Math.floor(k), s };
     const phase = momentsOf(whole);
-    const slices = stagedSlices(phase, dtype, 1);
+    const slices = stagedSlices(phase, { dtype, columnBytes: FEW }, 1);
     const first = (sliceCount(slices) - 1) * slices.perSlice;
-    const tiles = [...tilesOf(phase, dtype, first, phase.units)];
+    const tiles = [...tilesOf(phase, { dtype, columnBytes: FEW }, first, phase.units)];
     const bytes = CELL_BYTES[dtype];
     const random = seeded(1);
     for (const { at, rows, width, stride } of tiles) {
@@ -143,7 +150,7 @@ describe("slices beyond 4 GiB", () => {
       }
     }
     const workspace = new Workspace(arena, "test");
-    const stage = workspace.bytes(stagedBytesOf(phase, dtype, false));
+    const stage = workspace.bytes(stagedBytesOf(phase, { dtype, columnBytes: FEW }, false));
     const shift = tiles[0]?.ahead.partials ?? 0;
     const span = (tiles.at(-1)?.ahead.partials ?? 0) - shift + 16 * 2048;
     const found = workspace.float64(span / 8);
@@ -181,7 +188,7 @@ describe("slices beyond 4 GiB", () => {
     const cells = new Float32Array(buffer, at, (phase.units - first) * 1024);
     cells.set(normal(cells.length, 1, 5, 3));
     const workspace = new Workspace(arena, "test");
-    const stage = workspace.bytes(stagedBytesOf(phase, DTYPE, false));
+    const stage = workspace.bytes(stagedBytesOf(phase, { dtype: DTYPE, columnBytes: FEW }, false));
     const address = arena.take("test", cells.byteLength);
     const alone = new Float32Array(arena.memory.buffer, address, cells.length);
     alone.set(cells);
@@ -192,4 +199,16 @@ describe("slices beyond 4 GiB", () => {
     expect(cells[0]).not.toBe(0);
     workspace.giveBack();
   });
+});
+
+test("tiles of columns leave room in the pool's memory, whatever the number of threads", () => {
+  for (const seats of [2, 5, 17, 65, 256]) {
+    for (const memory of [2 ** 20, 2 ** 26, 2 ** 30, 2 ** 32]) {
+      const bytes = columnBytesFor(seats, memory);
+      // Never less than other tiles of rows that lie apart.
+      if (bytes > 2_097_152) expect(2 * seats * bytes).toBeLessThanOrEqual(memory / 4);
+      expect(bytes).toBeLessThanOrEqual(8_388_608);
+    }
+  }
+  expect(2 * 256 * columnBytesFor(256, 2 ** 32)).toBeLessThanOrEqual(2 ** 30);
 });

@@ -215,15 +215,15 @@ export interface Arithmetic {
   ): void;
 }
 
-/** The steps of `respond`, in their order; those of `ends` take the channels from the last one down. */
+/** The steps of `respond`, by the kernels' names and in their order; those of `ends` take the channels from the last one down. */
 export const RESPONSE_STEPS = [
-  { code: 1, ends: false },
-  { code: 2, ends: true },
-  { code: 4, ends: false },
-  { code: 8, ends: true },
-  { code: 16, ends: false },
+  { name: "SQUARES", code: 1, ends: false },
+  { name: "ENDS", code: 2, ends: true },
+  { name: "RESULTS", code: 4, ends: false },
+  { name: "SHARE_ENDS", code: 8, ends: true },
+  { name: "GRADIENTS", code: 16, ends: false },
 ] as const;
-export const ALL_RESPONSE_STEPS = 31;
+export const ALL_RESPONSE_STEPS = RESPONSE_STEPS.reduce((all, { code }) => all | code, 0);
 
 /** Every one of Arithmetic: the module exports each with F32 and with F64 after its first word. Tests hold the build against it. */
 export const ARITHMETIC = [
@@ -257,6 +257,7 @@ export const SHARED_CONSTANTS = [
   "NEAR",
   "NOTHING",
   "DIRECT_WINDOW",
+  ...RESPONSE_STEPS.map(({ name }) => name),
   "DEVIATION",
   "ROOT_MEAN_SQUARE",
   "LENGTH",

@@ -47,6 +47,8 @@ export interface Operands {
   readonly parameters: Parameters;
   readonly tables: Tables;
   readonly results: Results;
+  /** Bytes of a tile of columns, at most. */
+  readonly columnBytes: number;
   /** Whether sums by cell are added to what the results hold: of a block's earlier samples. */
   readonly continues: boolean;
 }

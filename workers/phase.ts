@@ -57,7 +57,7 @@ function runLogged(
   const { first, end } = unitsOf(task, slice);
   const start = progressOf(control, slice).tile;
   let at = 0;
-  for (const tile of tilesOf(phase, operands.dtype, first, end)) {
+  for (const tile of tilesOf(phase, operands, first, end)) {
     if (at >= start) {
       const staged = load(memory, phase, tile, operands, stage, true);
       const adds = addsToSums(tile, operands);
@@ -84,7 +84,7 @@ export function recoverSlice(memory: WasmMemory, task: PhaseTask, slice: number)
   const stage = stages.address + seat * stages.bytes;
   const { first, end } = unitsOf(task, slice);
   let at = 0;
-  for (const tile of tilesOf(phase, operands.dtype, first, end)) {
+  for (const tile of tilesOf(phase, operands, first, end)) {
     if (at++ < progress.tile) continue;
     if (progress.stage === STAGE_OF.computing) {
       if (addsToSums(tile, operands)) restoreSums(memory, phase, tile, operands, stage);
@@ -117,7 +117,7 @@ export function runUnits(
   if (there !== undefined) {
     return compute(kernels, phase, dtype, there, first, end - first, stage, continues, undefined, asked);
   }
-  for (const tile of tilesOf(phase, dtype, first, end)) {
+  for (const tile of tilesOf(phase, operands, first, end)) {
     const staged = load(kernels.memory, phase, tile, operands, stage);
     const adds = addsToSums(tile, operands);
     const { phase: part, first, count, pitch } = tile;

@@ -12,7 +12,7 @@ import { NONE, type Operands } from "./operands.js";
 import { stageBytesOf } from "./scratch.js";
 import { PAIR_BYTES, type Tile } from "./tiles/tile.js";
 import { runsOf } from "./tiles/window.js";
-import { tileCells } from "./tiles.js";
+import { type TileRoom, tileCells } from "./tiles.js";
 import type { WasmMemory } from "./webassembly.js";
 
 const NUMBER_BYTES = 8;
@@ -32,8 +32,9 @@ export interface Addresses {
 }
 
 /** Bytes of a task's stage for each of the tiles of x, g and y. */
-function roomOf(phase: Phase, dtype: Dtype): number {
-  const bytes = tileCells(phase, dtype) * Math.max(CELL_BYTES[dtype], CELL_BYTES[resultDtype(dtype)]);
+function roomOf(phase: Phase, room: TileRoom): number {
+  const { dtype } = room;
+  const bytes = tileCells(phase, room) * Math.max(CELL_BYTES[dtype], CELL_BYTES[resultDtype(dtype)]);
   return Math.ceil(bytes / LINE + 1) * LINE;
 }
 
@@ -44,8 +45,8 @@ function roomsOf({ kind }: Phase): number {
 }
 
 /** Bytes of stage that a task of this phase needs, tiles and all, and if it is `logged` the sums of one. A multiple of a cache line. */
-export function stagedBytesOf(phase: Phase, dtype: Dtype, backward: boolean, logged = false): number {
-  const bytes = roomsAt(0, phase, dtype, backward) + roomsOf(phase) * roomOf(phase, dtype);
+export function stagedBytesOf(phase: Phase, room: TileRoom, backward: boolean, logged = false): number {
+  const bytes = roomsAt(0, phase, room.dtype, backward) + roomsOf(phase) * roomOf(phase, room);
   return bytes + (logged ? sumBytesOf(phase) : 0);
 }
 
@@ -85,8 +86,9 @@ export function restoreSums(memory: WasmMemory, phase: Phase, tile: Tile, operan
   }
 }
 
-function savedAt(phase: Phase, { dtype, tensors }: Operands, stage: number): number {
-  return roomsAt(stage, phase, dtype, tensors.g !== null) + roomsOf(phase) * roomOf(phase, dtype);
+function savedAt(phase: Phase, operands: Operands, stage: number): number {
+  const { dtype, tensors } = operands;
+  return roomsAt(stage, phase, dtype, tensors.g !== null) + roomsOf(phase) * roomOf(phase, operands);
 }
 
 function copyInside(memory: WasmMemory, from: number, to: number, bytes: number): void {
@@ -135,7 +137,7 @@ export function placesOf(phase: Phase, tile: Tile, operands: Operands, stage: nu
   const { x, g, y } = tensors;
   const bytes = CELL_BYTES[dtype];
   const rooms = roomsAt(stage, phase, dtype, g !== null);
-  const room = roomOf(phase, dtype);
+  const room = roomOf(phase, operands);
   const fromX = x === null ? NONE : placeOf(tile, x, window, bytes, rooms);
   const fromG = g === null ? NONE : placeOf(tile, g, window, bytes, rooms + room);
   const resultBytes = CELL_BYTES[resultDtype(dtype)];

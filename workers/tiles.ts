@@ -2,10 +2,11 @@
 //
 // A tile is a small tensor: kernels compute it by the same phase with a geometry of its own, with segments where the whole tensor has
 // them, so the bits are the same. All numbers of the whole tensor stay here, in JavaScript's, which go beyond 32 bits.
-import { CELL_BYTES, type Dtype, resultDtype } from "../src/plan/cells.js";
+import { CELL_BYTES, resultDtype } from "../src/plan/cells.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
 import type { Phase } from "../src/plan/phase.js";
 import { cellsPerUnit, type Slices, slicesOf } from "../src/plan/slices.js";
+import type { Operands } from "./operands.js";
 import { accumulateTiles, blockTiles, columnTiles, responseTiles } from "./tiles/gathered.js";
 import { lookupTiles, momentsTiles, reduceTiles, rowSumTiles } from "./tiles/stretches.js";
 import type { Tile } from "./tiles/tile.js";
@@ -16,16 +17,27 @@ const TILE_BYTES = 262_144;
 /** A tile of rows that lie apart: copying a row costs as much as 1 KiB of it, so that rows are to be long. */
 const WIDE_TILE_BYTES = 2_097_152;
 /**
- * A tile of columns: rows cut in two are read twice from a file, with what lies between. Of 1 GiB of rows of 256 cells the moments took 380 ms in
- * tiles of 2 MiB, and 190 in whole units of 4; of rows of 1024 880 and 310.
+ * A tile of columns, where there is room: rows cut in two are read twice from a file, with what lies between. Of 1 GiB of rows of 256 cells the
+ * moments took 380 ms in tiles of 2 MiB, and 190 in whole units of 4; of rows of 1024 880 and 310.
  */
 const COLUMN_TILE_BYTES = 8_388_608;
+/** Bytes that all seats' tiles of columns take of a pool's memory, at most, unless they would be less than other wide tiles. */
+const ALL_COLUMN_TILES_BYTES = 268_435_456;
 /** Cells of a response's tile: each takes so long that more would hold up a thread for too long. */
 const RESPONSE_CELLS = 262_144;
 
+/** What tiles may be like: of cells of this dtype, those of columns of so many bytes. */
+export type TileRoom = Pick<Operands, "dtype" | "columnBytes">;
+
+/** Bytes of a tile of columns where so many seats have two each, of x and g. @param memory bytes of the pool's, at most. */
+export function columnBytesFor(seats: number, memory: number): number {
+  const fair = Math.floor(Math.min(ALL_COLUMN_TILES_BYTES, memory / 4) / (2 * seats));
+  return Math.max(WIDE_TILE_BYTES, Math.min(COLUMN_TILE_BYTES, fair));
+}
+
 /** Units [unit, end) of a phase as tiles, in order. */
-export function tilesOf(phase: Phase, dtype: Dtype, unit: number, end: number): Iterable<Tile> {
-  const room = tileCells(phase, dtype);
+export function tilesOf(phase: Phase, roomy: TileRoom, unit: number, end: number): Iterable<Tile> {
+  const room = tileCells(phase, roomy);
   switch (phase.kind) {
     case "normalize":
       return normalizeTiles(phase, unit, end, room);
@@ -52,18 +64,18 @@ export function tilesOf(phase: Phase, dtype: Dtype, unit: number, end: number): 
 }
 
 /** The most cells of a tile. */
-export function tileCells(phase: Phase, dtype: Dtype): number {
+export function tileCells(phase: Phase, { dtype, columnBytes }: TileRoom): number {
   const bytes = isGathered(phase) ? WIDE_TILE_BYTES : TILE_BYTES;
   const perCell = Math.max(CELL_BYTES[dtype], CELL_BYTES[resultDtype(dtype)]);
   const most = phase.kind === "response" ? RESPONSE_CELLS : Number.POSITIVE_INFINITY;
-  return Math.max(Math.min(most, Math.floor(bytes / perCell)), leastCells(phase, perCell));
+  return Math.max(Math.min(most, Math.floor(bytes / perCell)), leastCells(phase, Math.floor(columnBytes / perCell)));
 }
 
 /** Slices as large as tiles where the phase's units are rows apart, and still some for each of `threads`. */
-export function stagedSlices(phase: Phase, dtype: Dtype, threads: number, from?: number, to?: number): Slices {
+export function stagedSlices(phase: Phase, room: TileRoom, threads: number, from?: number, to?: number): Slices {
   const slices = slicesOf(phase, from, to);
   if (!isGathered(phase)) return slices;
-  const perTile = Math.floor(tileCells(phase, dtype) / cellsPerUnit(phase));
+  const perTile = Math.floor(tileCells(phase, room) / cellsPerUnit(phase));
   const fair = Math.floor((slices.to - slices.from) / (4 * threads));
   return { ...slices, perSlice: Math.max(slices.perSlice, Math.min(perTile, fair)) };
 }
@@ -79,10 +91,10 @@ function isGathered(phase: Phase): phase is GatheredPhase {
 }
 
 /** Cells that can only be computed together, or are better so. */
-function leastCells(phase: Phase, perCell: number): number {
+function leastCells(phase: Phase, columnCells: number): number {
   if ((phase.kind === "moments" || phase.kind === "reduce") && phase.layout === "columns") {
     const unit = Math.min(phase.rows, phase.perSegment) * Math.min(phase.width, COLUMN_TILE);
-    return Math.max(SEGMENT_CELLS, Math.min(unit, Math.floor(COLUMN_TILE_BYTES / perCell)));
+    return Math.max(SEGMENT_CELLS, Math.min(unit, columnCells));
   }
   if (phase.kind === "response") return phase.channels * Math.min(phase.tile, phase.space);
   if (phase.kind === "normalize" || phase.kind === "differentiate") return Math.max(phase.length, SEGMENT_CELLS);

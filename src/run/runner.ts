@@ -53,7 +53,9 @@ export class Runner {
     const queued = this.#placement !== "calling thread";
     this.#ticket = queued ? executor.jobs.ticket(operation) : undefined;
     const bytes = phases.map((phase) =>
-      staged || logged ? stagedBytesOf(phase, dtype, backward, logged) : stageBytesOf(phase, dtype, backward),
+      staged || logged
+        ? stagedBytesOf(phase, { dtype, columnBytes: executor.columnBytes }, backward, logged)
+        : stageBytesOf(phase, dtype, backward),
     );
     try {
       this.#stages = executor.stages.hold(operation, Math.max(0, ...bytes));
@@ -146,22 +148,20 @@ export class Runner {
 
   #slicesOf(phase: Phase, from: number, to: number): Slices {
     const { staged, logged, dtype } = this.#options;
-    const { slicer, threads } = this.#executor;
+    const { slicer, threads, columnBytes } = this.#executor;
     if (slicer !== undefined) return slicer(phase, from, to);
-    return staged || logged ? stagedSlices(phase, dtype, threads, from, to) : slicesOf(phase, from, to);
+    return staged || logged
+      ? stagedSlices(phase, { dtype, columnBytes }, threads, from, to)
+      : slicesOf(phase, from, to);
   }
 }
 
 /** The cells of some units in the whole tensor, in order. */
-function cellsOf(
-  phase: Phase,
-  { dtype, window }: Operands,
-  { first, end }: { first: number; end: number },
-): CellRange[] {
+function cellsOf(phase: Phase, operands: Operands, { first, end }: { first: number; end: number }): CellRange[] {
   const ranges: { from: number; to: number }[] = [];
-  for (const tile of tilesOf(phase, dtype, first, end)) {
+  for (const tile of tilesOf(phase, operands, first, end)) {
     // Of cells of one byte, bytes are cells.
-    for (const { at, rows, bytes, stride } of runsOf(tile, window, 1)) {
+    for (const { at, rows, bytes, stride } of runsOf(tile, operands.window, 1)) {
       for (let row = 0; row < rows; row++) ranges.push({ from: at + row * stride, to: at + row * stride + bytes });
     }
   }

@@ -1,8 +1,8 @@
 // Tensors whose files have cells of another dtype: which there can be, and reading them outside of calls (those have the file's driver).
 import { UnsupportedDtypeError } from "../errors.js";
+import { swap } from "../plan/bytes.js";
 import { convert, holds } from "../plan/convert.js";
 import { CELL_BYTES, DTYPES, type Dtype } from "../tensor/dtype.js";
-import { swap } from "./bytes.js";
 import type { Input } from "./input.js";
 import type { Converted, FileSpec } from "./spec.js";
 

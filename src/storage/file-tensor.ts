@@ -53,7 +53,7 @@ export async function openTensor(operation: string, path: string, options: OpenO
       });
     }
     const { id, size, modified } = input.identity;
-    const place = { kind: "file", path: await realpath(path), offset, id, size, swapped } as const;
+    const place = { kind: "file", path: await realpath(path), name: path, offset, id, size, swapped } as const;
     const spec = { ...place, ...converted, modified: writable ? null : modified };
     return new Tensor(new FileHolding(spec), as ?? dtype, shape);
   });
@@ -99,7 +99,14 @@ export async function createTensor<D extends Dtype>(
       await output.extend(bytes);
     }
     const { id } = await output.identity();
-    const place = { path: output.partial, descriptor: output.descriptor, offset: header.length, id, size: bytes };
+    const place = {
+      path: output.partial,
+      name: path,
+      descriptor: output.descriptor,
+      offset: header.length,
+      id,
+      size: bytes,
+    };
     const spec = { kind: "file", ...place, ...converted, modified: null, swapped: 1 } as const;
     const holding = new OutputHolding(spec, output, header);
     const tensor = new OutputTensor<D>(holding, dtype, shape);

@@ -1,6 +1,7 @@
 // Whole .npy files, for arrays that fit in memory easily. Larger ones are for pool.open and pool.create.
 import { readOptions } from "../check.js";
 import { describe, FileFormatError, InvalidArgumentError } from "../errors.js";
+import { swap } from "../plan/bytes.js";
 import {
   CELL_BYTES,
   checkDtype,
@@ -12,7 +13,6 @@ import {
 } from "../tensor/dtype.js";
 import { cellsOf, formatShape, type Shape } from "../tensor/shape.js";
 import { checkElements } from "../tensor/sources.js";
-import { swap } from "./bytes.js";
 import { withInput } from "./input.js";
 import { locate } from "./locate.js";
 import { formatNpyHeader } from "./npy.js";

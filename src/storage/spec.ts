@@ -19,6 +19,8 @@ export interface FileSpec {
   readonly kind: "file";
   /** Absolute: workers, and other processes, open it too. */
   readonly path: string;
+  /** As the caller named it, for messages. */
+  readonly name: string;
   /** The byte at which the first cell lies. */
   readonly offset: number;
   /** Which file it was when its header was read, whatever has its name now: device and inode. */

@@ -1,5 +1,6 @@
 // Tensors in files. Each thread reads and writes its own tiles, straight into and out of shared memory; the calling thread moves no cells.
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { swap } from "../../src/plan/bytes.js";
 import { CELL_BYTES } from "../../src/plan/cells.js";
 import { convert } from "../../src/plan/convert.js";
 import type { Converted, FileSpec } from "../../src/storage/spec.js";
@@ -22,7 +23,7 @@ export const file: Driver<FileSpec> = {
   // A file that was put in the place of another has another inode: it is no longer what its header said.
   open(spec) {
     if (spec.descriptor !== undefined) return spec;
-    const { path, modified } = spec;
+    const { path, name, modified } = spec;
     try {
       const opened = { ...spec, descriptor: openSync(path, modified === null ? "r+" : "r"), forCall: true } as const;
       try {
@@ -33,7 +34,7 @@ export const file: Driver<FileSpec> = {
         throw error;
       }
     } catch (error) {
-      throw error instanceof FileFault ? error : systemFault(path, modified === null ? "write" : "read", error);
+      throw error instanceof FileFault ? error : systemFault(name, modified === null ? "write" : "read", error);
     }
   },
 
@@ -78,7 +79,7 @@ function loadStored(spec: FileSpec, runs: Runs, memory: WasmMemory, to: number):
       read(spec, new Uint8Array(buffer, to + row * bytes, bytes), at + row * stride);
     }
   }
-  if (spec.swapped !== 1) swap(Buffer.from(buffer, to, rows * bytes), spec.swapped);
+  swap(new Uint8Array(buffer, to, rows * bytes), spec.swapped);
 }
 
 function writeRuns(spec: FileSpec, runs: Runs, buffer: SharedArrayBuffer, from: number): void {
@@ -128,7 +129,7 @@ function storeConverted(
   }
 }
 
-function checkUnchanged({ path, descriptor, id, size, modified }: FileSpec): void {
+function checkUnchanged({ name: path, descriptor, id, size, modified }: FileSpec): void {
   const found = fstatSync(descriptor as number, { bigint: true });
   const fail = (why: string) => new FileFault({ path, does: "read", why });
   if (`${found.dev}:${found.ino}` !== id) throw fail("it is another file than when it was opened first");
@@ -140,7 +141,7 @@ function checkUnchanged({ path, descriptor, id, size, modified }: FileSpec): voi
   if (modified !== null && String(found.mtimeNs) !== modified) throw fail("it was changed since it was opened first");
 }
 
-function read({ path, descriptor, offset }: FileSpec, bytes: Uint8Array, at: number): void {
+function read({ name: path, descriptor, offset }: FileSpec, bytes: Uint8Array, at: number): void {
   for (let done = 0; done < bytes.length; ) {
     let count: number;
     try {
@@ -158,7 +159,7 @@ function read({ path, descriptor, offset }: FileSpec, bytes: Uint8Array, at: num
   }
 }
 
-function write({ path, descriptor, offset }: FileSpec, bytes: Uint8Array, at: number): void {
+function write({ name: path, descriptor, offset }: FileSpec, bytes: Uint8Array, at: number): void {
   try {
     for (let done = 0; done < bytes.length; ) {
       done += writeSync(descriptor as number, bytes, done, bytes.length - done, offset + at + done);
@@ -186,10 +187,4 @@ function loadSpans(spec: FileSpec, { at, rows, bytes, stride }: Runs, memory: Wa
     const target = { buffer: memory.buffer, at: to + row * bytes, stride: bytes };
     copy({ buffer, at: 0, stride }, target, count, bytes, true);
   }
-}
-
-function swap(bytes: Buffer, size: 2 | 4 | 8): void {
-  if (size === 2) bytes.swap16();
-  else if (size === 4) bytes.swap32();
-  else bytes.swap64();
 }
