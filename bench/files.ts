@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { BatchNorm1d, type Layer, LayerNorm, NormPool } from "../src/index.js";
+import { ownPeak } from "./peak.js";
 import { sampleInTurn, type Timing, timingOf } from "./samples.js";
 import type { SectionOptions } from "./section.js";
 import { formatBytes, type SectionText } from "./text.js";
@@ -100,7 +101,7 @@ export async function measureFiles({ threads, quick, onShare, signal }: SectionO
       );
       const [limit, call] = ["limit", "call"].map((of) => timingOf(samples.get(of) ?? [])) as [Timing, Timing];
       const ratio = call.fastest / limit.fastest;
-      const peak = peakOf(folder, name, shape, threads);
+      const peak = measureAlone(folder, name, shape, threads);
       rows.push({ name, shape, call, committed: timingOf(committed.slice(-rounds)), limit, ratio, atMost, peak });
       onShare(rows.length / CASES.length);
     }
@@ -149,7 +150,7 @@ function writeCells(path: string, bytes: number): void {
   closeSync(file);
 }
 
-function peakOf(folder: string, name: string, shape: readonly number[], threads: number): number {
+function measureAlone(folder: string, name: string, shape: readonly number[], threads: number): number {
   const script = fileURLToPath(import.meta.url);
   return Number(execFileSync(process.execPath, [script, folder, name, JSON.stringify(shape), String(threads)]));
 }
@@ -160,7 +161,7 @@ async function measurePeak(folder: string, name: string, shape: readonly number[
   const x = await pool.open(join(folder, "x.raw"), { dtype: "float32", shape });
   using y = await pool.create(join(folder, "peak.raw"), "float32", shape);
   await pool.forward(layer, x, { out: y });
-  return process.resourceUsage().maxRSS * 1024;
+  return ownPeak();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

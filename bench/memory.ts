@@ -3,6 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { BatchNorm1d, LayerNorm, NormPool } from "../src/index.js";
+import { ownPeak } from "./peak.js";
 import type { SectionText } from "./text.js";
 
 const SHAPE = [65_536, 1024];
@@ -23,7 +24,7 @@ export function measureMemory(): MemoryResult {
   const run = (...args: string[]) => execFileSync(process.execPath, args, { encoding: "utf8" });
   const script = fileURLToPath(import.meta.url);
   const { tensors, peak } = JSON.parse(run(script, "peak")) as { tensors: number; peak: number };
-  const bareNode = Number(run("-p", "process.resourceUsage().maxRSS")) * 1024;
+  const bareNode = Number(run(fileURLToPath(new URL("./peak.js", import.meta.url))));
   // So much new space that nothing is collected while the calls run.
   const allocatedPerCall = Number(
     run("--expose-gc", "--max-semi-space-size=256", "--min-semi-space-size=256", script, "calls"),
@@ -53,7 +54,7 @@ async function measurePeak(): Promise<void> {
     for (const out of [y, x]) await pool.forward(layer, x, { out });
   }
   const tensors = x.data.byteLength + y.data.byteLength;
-  const peak = process.resourceUsage().maxRSS * 1024;
+  const peak = ownPeak();
   await pool.close();
   console.log(JSON.stringify({ tensors, peak }));
 }

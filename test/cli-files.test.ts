@@ -94,7 +94,7 @@ describe("the input", () => {
     const { status, stderr } = run("batch-norm", "more.npy", "-o", "y.npy");
     expect({ status, stderr }).toEqual({
       status: 0,
-      stderr: "normpool: warning: more.npy: 5 bytes after the cells of its shape are left out\n",
+      stderr: "normpool: warning: more.npy: left out 5 bytes after the cells of its shape\n",
     });
     expect(readNpy(at("y.npy"), [1000, 4]).length).toBe(4000);
     expect(run("batch-norm", "more.npy", "-o", "y.npy", "--force", "--quiet").stderr).toBe("");

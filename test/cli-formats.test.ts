@@ -1,4 +1,5 @@
 // The command's formats: any in, out by name; held against the library.
+import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -122,6 +123,26 @@ test("info names what it says of each tensor, and metadata as such", () => {
   expect(run("info", join(TENSORS, "many.safetensors")).stdout).toMatch(/\na\.f32 +dtype F32, shape \[2, 3, 4\]\n/);
   expect(run("info", join(TENSORS, "metadata.safetensors")).stdout).toMatch(/\nmetadata \w+ +\S/);
   expect(run("info", join(TENSORS, "stored.npz")).stdout).toMatch(/\nsecond +version 1\.0, dtype >f8, order C, shape /);
+});
+
+test.each([
+  [["lay"], ["layer-norm"]],
+  [["batch-norm", "--mom"], ["--momentum"]],
+  [
+    ["layer-norm", "a "],
+    ["a b.npy", "a c.npy"],
+  ],
+  [
+    ["completion", ""],
+    ["bash", "zsh", "fish"],
+  ],
+])("bash completes %j to %j", (words, expected) => {
+  for (const name of ["a b.npy", "a c.npy", "d.npy"]) writeFileSync(join(folder, name), "");
+  const given = ["normpool", ...words].map((word) => `'${word}'`).join(" ");
+  const line = `COMP_WORDS=(${given}); COMP_CWORD=${words.length}; _normpool; printf '%s\\n' "\${COMPREPLY[@]}"`;
+  const script = `${run("completion", "bash").stdout}\n${line}`;
+  const { stdout, stderr } = spawnSync("bash", ["-c", script], { cwd: folder, encoding: "utf8" });
+  expect({ stdout, stderr }).toEqual({ stdout: `${expected.join("\n")}\n`, stderr: "" });
 });
 
 test.each(["bash", "zsh", "fish"])("completion of %s knows sub-commands and options", (shell) => {

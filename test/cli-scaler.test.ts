@@ -1,7 +1,7 @@
 // fit and apply, run as users run them.
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { NormPool, readSafetensors, readSafetensorsMetadata, StandardScaler } from "normpool";
+import { NormPool, readSafetensors, readSafetensorsMetadata, StandardScaler, writeSafetensors } from "normpool";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { emptyFolder, FIXTURES, readNpy, runIn, shellIn, writeNpy } from "./command.js";
 import { expectSameBits, normal } from "./support.js";
@@ -97,6 +97,30 @@ describe("fit and apply", () => {
     expect(shellIn(folder, "cat y.npy | normpool stats - --json").stdout).toContain('"input":"stdin"');
   });
 
+  test("apply knows with_mean and with_std as Python writes them, and nothing else", async () => {
+    const scaler = await new StandardScaler({ channelAxis: -1 }).fit(pool, pool.from(a, [200, FEATURES]));
+    const write = (with_mean: string) =>
+      writeSafetensors(at("s.safetensors"), scaler.stateDict(), { metadata: { with_mean } });
+    await write("False");
+    expect(run("apply", "s.safetensors", "a.npy", "-o", "y.npy").status).toBe(0);
+    expect(readNpy(at("y.npy"), [200, FEATURES])[0]).toBeGreaterThan(5);
+    await write("no");
+    expect(run("apply", "s.safetensors", "a.npy", "-o", "z.npy")).toMatchObject({
+      status: 1,
+      stderr: 'normpool: apply: s.safetensors: expected "true" or "false" for with_mean of its metadata but got "no"\n',
+    });
+  });
+
+  test("and stats say which bytes they leave out, of raw cells too", () => {
+    writeFileSync(at("cells.bin"), Buffer.alloc(4 * 3 * 2 + 1));
+    const raw = ["--dtype", "float32", "--shape", "2,3"];
+    const left = "normpool: warning: cells.bin: left out 1 byte after the cells of its shape\n";
+    expect(run("fit", "cells.bin", "-o", "s.safetensors", ...raw)).toMatchObject({ status: 0, stderr: left });
+    expect(run("stats", "cells.bin", ...raw)).toMatchObject({ status: 0, stderr: left });
+    expect(run("stats", "cells.bin", ...raw, "--quiet")).toMatchObject({ status: 0, stderr: "" });
+    expect(run("layer-norm", "cells.bin", "-o", "y.npy", ...raw)).toMatchObject({ status: 0, stderr: left });
+  });
+
   test("leave NaN out, and count it", () => {
     writeNpy(at("nan.npy"), Float32Array.of(1, Number.NaN, 3, 5), [2, 2]);
     const { stdout } = run("fit", "nan.npy", "-o", "s.safetensors");
@@ -131,6 +155,7 @@ describe("fit and apply", () => {
     expect(run("apply", join(FIXTURES, "model.safetensors"), "a.npy", "-o", "y.npy").stderr).toMatch(
       /model.safetensors: .*missing keys "mean_"/,
     );
+    expect(run("apply", "a.npy", "b.npy", "-o", "y.npy").stderr).toMatch(/^normpool: apply: a.npy: .*safetensors.*\n$/);
     expect(readdirSync(folder).sort()).toEqual([...before, "inf.npy", "wide.npy"].sort());
     copyFileSync(at("a.npy"), at("c.npy"));
     expect(run("apply", "s.safetensors", "c.npy", "-o", "c.npy", "--force").status).toBe(0);

@@ -1,6 +1,6 @@
 // The command, run as users run it.
 import { spawnSync } from "node:child_process";
-import { lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { formatNpyHeader } from "../src/storage/npy.js";
@@ -62,7 +62,7 @@ describe("each layer from file to file", () => {
       1,
       "batch-norm: x.npy: expected channels at dimension -5 but got an array of shape [3, 4, 5, 6]",
     ],
-    ["instance-norm", "0", 1, "expected another dimension than the samples' for channelAxis but got 0"],
+    ["instance-norm", "0", 1, "expected another dimension than the samples' for --channel-axis but got 0"],
     ["instance-norm", "1.5", 2, "Expected a dimension such as 1, or -1 for the last one."],
     ["rms-norm", "1", 2, "unknown option '--channel-axis'"],
   ])("%s refuses --channel-axis %s", (name, axis, code, words) => {
@@ -225,10 +225,20 @@ describe("usage errors have exit code 2", () => {
     [["batch-norm", "x.npy", "-o", "y.npy", "--channel-axis", "1.5"]],
     [["batch-norm", "x.npy", "-o", "y.npy", "--dtype", "int8"]],
     [["unit-norm", "x.npy", "-o", "y.npy", "--channel-axis", "1"]],
+    [["batch-norm", "x.npy", "-o", "y.npy", "--prefix", "norm."]],
+    [["batch-norm", "x.npy", "-o", "y.npy", "--momentum", "0.2"]],
+    [["batch-norm", "x.npy", "-o", "y.npy", "--train", "--momentum", "0.2"]],
+    [["batch-norm", "x.npy", "-o", "y.npy", "--save-state", "bn.npz"]],
     [["completion", "tcsh"]],
+    [["fit", "x.npy", "-o", "scaler.npy"]],
+    [["fit", "-", "-", "-o", "scaler.safetensors"]],
+    [["stats", "a*.npy"]],
   ])("%s", (args) => {
-    const { status, stdout } = run(...args);
+    for (const name of ["x.npy", "a1.npy", "a2.npy"]) copyFileSync(join(FIXTURES, "v2.npy"), join(folder, name));
+    const { status, stdout, stderr } = run(...args);
     expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toMatch(/^(error: .+\n+\(normpool .*--help shows how\)|.*Usage: normpool)/s);
+    expect(readdirSync(folder).sort()).toEqual(["a1.npy", "a2.npy", "x.npy"]);
   });
 
   test("--help and --version are not errors", () => {

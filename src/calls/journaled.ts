@@ -1,5 +1,4 @@
 // A forward call whose finished parts are noted in the journal of its output.
-import { readFileSync } from "node:fs";
 import { InvalidArgumentError, ReadFailedError } from "../errors.js";
 import type { Layer } from "../layers/layer.js";
 import type { PartLog } from "../plan/parts.js";
@@ -8,10 +7,11 @@ import type { Executor } from "../run/executor.js";
 import { runCall } from "../run/run-call.js";
 import type { Steps } from "../run/steps.js";
 import { hashOf } from "../storage/journal.js";
-import { sampleOf } from "../storage/samples.js";
+import { hashOfSamples } from "../storage/samples.js";
 import type { FileSpec } from "../storage/spec.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { fileOf, journalOf, storedDtypeOf, type Tensor } from "../tensor/tensor.js";
+import { readVersion } from "../version.js";
 
 /** Runs a call; where its output keeps a journal, what an earlier process did of it is not done again. */
 export function runJournaled<T>(executor: Executor, layer: Layer, call: Call<T> & { readonly y: Tensor }): Steps<T> {
@@ -23,11 +23,11 @@ export function runJournaled<T>(executor: Executor, layer: Layer, call: Call<T> 
     throw new InvalidArgumentError(operation, "x", "a tensor in a file, for an out with a journal", "one in memory");
   }
   const beginParts = async (): Promise<PartLog> => {
-    const samples = await sampleOf(operation, file);
+    const samples = await hashOfSamples(operation, file);
     const log = await begin(operation, workOf(layer, call, file, samples));
     const settled = async () => {
       await log.settled();
-      if ((await sampleOf(operation, file)) === samples) return;
+      if ((await hashOfSamples(operation, file)) === samples) return;
       throw new ReadFailedError(operation, file.path, "it was changed while it was read");
     };
     return { ...log, settled };
@@ -43,7 +43,7 @@ function workOf<T>(
   samples: string,
 ): Readonly<Record<string, string>> {
   return {
-    version: versionOf(),
+    version: readVersion(),
     layer: String(layer),
     dtype: x.dtype,
     "dtype in the input file": storedDtypeOf(x),
@@ -67,9 +67,4 @@ function numbersOf({ weight, bias, running, moments }: Inputs): (string | Parame
     count: moments && String(moments.count),
   };
   return Object.entries(named).flatMap(([name, numbers]) => (numbers ? [name, numbers] : []));
-}
-
-/** normpool's: another may have other bits. */
-function versionOf(): string {
-  return JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")).version;
 }

@@ -1,18 +1,18 @@
 // `normpool apply`: what `normpool fit` found, to files.
-import type { Command } from "commander";
 import type { StandardScaler, Tensor } from "../index.js";
 import { parseAxis } from "./arguments.js";
 import { addFileArguments, addRunOptions, type CommandOptions, runCommand } from "./layer-command.js";
 import type { Work, WorkOnFile } from "./run.js";
 import { readScaler } from "./scaler-file.js";
+import type { AddCommand } from "./sub-command.js";
 
 interface ApplyOptions extends CommandOptions {
   readonly inverse: boolean;
   readonly channelAxis?: number;
 }
 
-export function addApply(command: Command, signal: AbortSignal): void {
-  command
+export function addApplyCommand(addCommand: AddCommand, signal: AbortSignal): void {
+  const command = addCommand("apply", ["normpool apply scaler.safetensors test.npy -o out.npy"])
     .summary("standardise files by what fit found")
     .description(
       "Standardise each channel of files by the mean and deviation that normpool fit found, or undo it. Files of any size: memory does not grow with them.",
@@ -25,7 +25,7 @@ export function addApply(command: Command, signal: AbortSignal): void {
     .option("--inverse", "from standardised back to what it was", false)
     .option("--channel-axis <dimension>", "which dimension has the channels (default: as in fit)", parseAxis);
   addRunOptions(command).action((scaler: string, inputs: string[], options: ApplyOptions) =>
-    runCommand(command, () => Scaling.read(scaler, options), inputs, options, signal),
+    runCommand(() => Scaling.read(scaler, options), inputs, options, signal),
   );
 }
 

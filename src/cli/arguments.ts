@@ -51,6 +51,12 @@ export function parseMomentum(text: string): number | "none" {
   return text === "none" ? text : parseNumber(text);
 }
 
+/** Of a file of named tensors. Who reads it would take a name of another format at its word. */
+export function parseSafetensors(text: string): string {
+  if (!/\.np[yz]$/.test(text)) return parseOutput(text);
+  throw new InvalidArgumentError("Expected the name of a safetensors file, such as state.safetensors.");
+}
+
 export function parseOutput(text: string): string {
   if (text !== "-") return text;
   throw new InvalidArgumentError("Expected the name of a file (./- for one named -).");

@@ -1,10 +1,15 @@
 // `normpool bench`: the bench's sections on the user's machine, a bar while they run, then tables and files.
-import { access, constants, stat, writeFile } from "node:fs/promises";
+import { access, constants, stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { dirname } from "node:path";
+import { MAX_THREADS } from "../pool.js";
+import { parseThreads } from "./arguments.js";
+import { writeText } from "./outputs.js";
 import { Bar } from "./report.js";
+import type { AddCommand } from "./sub-command.js";
 import { print } from "./terminal.js";
 
-export interface BenchCommandOptions {
+interface BenchOptions {
   readonly threads: number;
   readonly quick: boolean;
   readonly quiet: boolean;
@@ -12,7 +17,21 @@ export interface BenchCommandOptions {
   readonly json?: string;
 }
 
-export async function runBenchCommand(options: BenchCommandOptions, signal: AbortSignal): Promise<void> {
+export function addBenchCommand(addCommand: AddCommand, signal: AbortSignal): void {
+  addCommand("bench", ["normpool bench --html report.html"])
+    .summary("how fast normpool is on this machine")
+    .description(
+      "Measure normpool on this machine, in less than two minutes: each kernel against the memory's limit by size, threads, small calls.",
+    )
+    .option("--html <file>", "write a page with pictures")
+    .option("--json <file>", "write every sample as JSON")
+    .option("--threads <number>", "worker threads at most", parseThreads, Math.min(MAX_THREADS, availableParallelism()))
+    .option("--quick", "small tensors and few samples, in seconds: shows that it works, not how fast", false)
+    .option("--quiet", "print nothing but errors", false)
+    .action((options: BenchOptions) => bench(options, signal));
+}
+
+async function bench(options: BenchOptions, signal: AbortSignal): Promise<void> {
   const { threads, quick, quiet, html, json } = options;
   // Before two minutes of measuring, not after.
   for (const file of [html, json]) if (file !== undefined) await checkWritable(file);
@@ -30,10 +49,10 @@ export async function runBenchCommand(options: BenchCommandOptions, signal: Abor
       onSection: (section) => bar.step(section),
       onText,
     });
-    if (json !== undefined) await writeFile(json, `${JSON.stringify(results)}\n`);
+    if (json !== undefined) await writeText(json, `${JSON.stringify(results)}\n`);
     if (html !== undefined) {
       const { makePage } = await import("../../bench/report/page.js");
-      await writeFile(html, await makePage(results));
+      await writeText(html, await makePage(results));
     }
   } finally {
     bar.stop();

@@ -1,6 +1,6 @@
 // `normpool completion`: scripts that make shells complete sub-commands and options, from what the program itself knows.
 import { Argument, type Command } from "commander";
-import type { AddCommand } from "./layer-command.js";
+import type { AddCommand } from "./sub-command.js";
 import { print } from "./terminal.js";
 
 export function addCompletionCommand(addCommand: AddCommand, program: Command): void {
@@ -22,10 +22,16 @@ const SCRIPTS = {
 
 const flagsOf = (command: Command) => [...command.options.map(({ long }) => long as string), "--help"];
 
+/** What an argument may be, where it is no file. */
+const choicesOf = (command: Command) => command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []);
+
 function bash(program: Command): string {
-  const cases = program.commands.map((command) => `    ${command.name()}) words="${flagsOf(command).join(" ")}" ;;`);
+  const cases = program.commands.map((command) => {
+    const choices = choicesOf(command).join(" ");
+    return `    ${command.name()}) words="${flagsOf(command).join(" ")}" choices="${choices}" ;;`;
+  });
   return `_normpool() {
-  local words word="\${COMP_WORDS[COMP_CWORD]}"
+  local words choices word="\${COMP_WORDS[COMP_CWORD]}"
   case "\${COMP_WORDS[1]}" in
 ${cases.join("\n")}
   esac
@@ -33,7 +39,10 @@ ${cases.join("\n")}
     COMPREPLY=($(compgen -W "${program.commands.map((command) => command.name()).join(" ")} --help --version" -- "$word"))
   elif [[ "$word" == -* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$word"))
+  elif [ -n "$choices" ]; then
+    COMPREPLY=($(compgen -W "$choices" -- "$word"))
   else
+    local IFS=$'\\n' # names may have spaces
     COMPREPLY=($(compgen -f -- "$word"))
   fi
 }
@@ -45,6 +54,9 @@ function fish(program: Command): string {
   return program.commands
     .flatMap((command) => [
       `complete -c normpool -n __fish_use_subcommand -a ${command.name()} -d ${quoted(command.summary())}`,
+      ...choicesOf(command).map(
+        (choice) => `complete -c normpool -f -n '__fish_seen_subcommand_from ${command.name()}' -a ${choice}`,
+      ),
       ...command.options.map(
         ({ long, description }) =>
           `complete -c normpool -n '__fish_seen_subcommand_from ${command.name()}' -l ${(long as string).slice(2)} -d ${quoted(description)}`,

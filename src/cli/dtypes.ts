@@ -1,6 +1,6 @@
 // Which dtypes a file goes through, from the input's to the output's.
 import type { Dtype } from "../index.js";
-import { UsageError } from "./outputs.js";
+import { UsageError } from "./usage-error.js";
 
 export interface DtypePath {
   /** Of the input file. */

@@ -1,14 +1,14 @@
 // `normpool fit`: the statistics of many files, for `normpool apply`.
-import type { Command } from "commander";
 import { NormPool, StandardScaler, type Tensor } from "../index.js";
-import { parseAxis, parseOutput, parseThreads } from "./arguments.js";
+import { parseAxis, parseSafetensors, parseThreads } from "./arguments.js";
 import { refuseExisting } from "./outputs.js";
 import { Bar, formatRows } from "./report.js";
 import { writeScaler } from "./scaler-file.js";
-import { addSourceOptions, openOptionsOf, type SourceOptions } from "./source.js";
+import { addSourceOptions, lookAt, openSource, type Source, type SourceOptions } from "./source.js";
 import { withInputs } from "./streams.js";
+import type { AddCommand } from "./sub-command.js";
 import { bytesOf, formatSpeed, naming } from "./tensor-file.js";
-import { print, printable } from "./terminal.js";
+import { complain, print, printable } from "./terminal.js";
 
 interface FitOptions extends SourceOptions {
   readonly output: string;
@@ -36,8 +36,8 @@ interface FitSummary {
   readonly gigabytesPerSecond: number;
 }
 
-export function addFit(command: Command, signal: AbortSignal): void {
-  addSourceOptions(command)
+export function addFitCommand(addCommand: AddCommand, signal: AbortSignal): void {
+  addSourceOptions(addCommand("fit", ["normpool fit train/*.npy -o scaler.safetensors"]))
     .summary("the mean and deviation of each channel of many files, for apply")
     .description(
       "Find the mean and deviation of each channel over all files, in one pass: scikit-learn's StandardScaler. Files may be larger than memory.",
@@ -46,7 +46,7 @@ export function addFit(command: Command, signal: AbortSignal): void {
       "<inputs...>",
       "files with the same number of channels (.npy, .npz, safetensors, raw cells), folders of the first three, patterns, or - for stdin",
     )
-    .requiredOption("-o, --output <file>", "the safetensors file to write (required)", parseOutput)
+    .requiredOption("-o, --output <file>", "the safetensors file to write (required)", parseSafetensors)
     .option("--channel-axis <dimension>", "which dimension has the channels, from the end if negative", parseAxis, -1)
     .option("--no-mean", "apply will not subtract the mean")
     .option("--no-std", "apply will not divide by the deviation")
@@ -66,7 +66,7 @@ async function fitFiles(names: readonly string[], options: FitOptions, signal: A
   return withInputs(names, signal, (inputs) => fitInputs(inputs, options, signal));
 }
 
-async function fitInputs(inputs: readonly Input[], options: FitOptions, signal: AbortSignal): Promise<FitSummary> {
+async function fitInputs(inputs: readonly Source[], options: FitOptions, signal: AbortSignal): Promise<FitSummary> {
   const { output, channelAxis, mean, std, threads, force, quiet } = options;
   await using pool = new NormPool(threads === undefined ? {} : { threads });
   const scaler = new StandardScaler({ withMean: mean, withStd: std, channelAxis });
@@ -104,11 +104,6 @@ async function fitInputs(inputs: readonly Input[], options: FitOptions, signal: 
   };
 }
 
-interface Input {
-  readonly name: string;
-  readonly path: string;
-}
-
 interface Opened {
   readonly name: string;
   readonly x: Tensor;
@@ -116,12 +111,15 @@ interface Opened {
 
 async function openAlike(
   pool: NormPool,
-  { name, path }: Input,
-  options: SourceOptions,
+  source: Source,
+  options: FitOptions,
   axis: number,
   first: Opened | undefined,
 ): Promise<Tensor> {
-  const x = await naming(name, () => pool.open(path, openOptionsOf(options)));
+  const { name } = source;
+  const onWarning = (text: string) => options.quiet || complain("warning: ", text);
+  await lookAt(source, options, onWarning);
+  const x = await openSource(pool, source, options);
   const expected = first?.x.shape.at(axis);
   const found = x.shape.at(axis);
   if (first === undefined || found === expected) return x;

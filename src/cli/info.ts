@@ -2,10 +2,10 @@
 import { formatOf } from "../storage/format.js";
 import { type Input, withInput } from "../storage/input.js";
 import { readNpyHeader } from "../storage/npy.js";
-import { partOf, readMembers } from "../storage/npz.js";
+import { npyIn, readMembers } from "../storage/npz.js";
 import { readHeader } from "../storage/safetensors.js";
-import type { AddCommand } from "./layer-command.js";
 import { formatRows } from "./report.js";
+import type { AddCommand } from "./sub-command.js";
 import { print, printable } from "./terminal.js";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -36,11 +36,12 @@ const READERS = {
   async npz(input: Input): Promise<Fields> {
     const arrays: Record<string, Fields> = {};
     for (const [name, member] of await readMembers("info", input)) {
-      const { stored, bytes, packedBytes } = member;
-      // What is compressed says nothing before it is not.
-      arrays[name] = stored
-        ? { ...(await npyFields(await partOf(input, member))), bytes }
-        : { compressed: true, bytes, packedBytes };
+      const { packing, bytes, packedBytes } = member;
+      // What is packed says nothing before it is not.
+      arrays[name] =
+        packing === null
+          ? { ...(await npyFields(await npyIn(input, member))), bytes }
+          : { [packing]: true, bytes, packedBytes };
     }
     return { arrays };
   },

@@ -1,17 +1,14 @@
 // The sub-command of a layer: its options and help.
 import { type Command, Option } from "commander";
-import { parseAxis, parseEps, parseMomentum, parseThreads } from "./arguments.js";
+import { parseAxis, parseEps, parseMomentum, parseSafetensors, parseThreads } from "./arguments.js";
 import { STREAM } from "./inputs.js";
 import { type LayerOptions, Layers } from "./layer-of-file.js";
 import { LAYER_COMMANDS, type LayerCommand } from "./layers.js";
-import { UsageError } from "./outputs.js";
 import { formatSummary, type Summary } from "./report.js";
 import { type RunOptions, runOverFiles, type Work } from "./run.js";
 import { addSourceOptions, DTYPES } from "./source.js";
+import type { AddCommand } from "./sub-command.js";
 import { complain, print, printable } from "./terminal.js";
-
-/** Makes a sub-command whose help ends with these lines. */
-export type AddCommand = (name: string, examples: readonly string[]) => Command;
 
 export function addLayerCommands(addCommand: AddCommand, signal: AbortSignal): void {
   for (const layer of LAYER_COMMANDS) addLayerCommand(addCommand(layer.name, layer.examples), layer, signal);
@@ -24,7 +21,7 @@ function addLayerCommand(command: Command, layer: LayerCommand, signal: AbortSig
   addFileArguments(command);
   addLayerOptions(command, layer);
   addRunOptions(command).action(async (inputs: string[], options: CommandOptions & LayerOptions) =>
-    runCommand(command, () => Layers.read(layer, options), inputs, options, signal),
+    runCommand(() => Layers.read(layer, options), inputs, options, signal),
   );
 }
 
@@ -52,7 +49,7 @@ export function addFileArguments(command: Command): Command {
     )
     .option(
       "--resume",
-      "go on where the same command was killed or the machine failed, to the same bits; begin if there is nothing to go on with; leave outputs that are complete",
+      "go on where the same command was killed or the machine failed, to the same bits; begin if there is nothing to go on with; leave outputs that exist",
       false,
     );
 }
@@ -106,12 +103,15 @@ function addLayerOptions(command: Command, { eps, channelAxis, state, options }:
       "share of the new statistics in the running ones, or none for the average of all files (default: 0.1)",
       parseMomentum,
     )
-    .option("--save-state <file>", "write weights and running statistics as a safetensors file afterwards");
+    .option(
+      "--save-state <file>",
+      "write weights and running statistics as a safetensors file afterwards",
+      parseSafetensors,
+    );
 }
 
 /** @param read what is done with each file. */
 export async function runCommand(
-  command: Command,
   read: () => Promise<Work>,
   inputs: readonly string[],
   options: CommandOptions,
@@ -122,16 +122,15 @@ export async function runCommand(
   // After the bar, which would overwrite them.
   const [lines, warnings]: [string[], string[]] = [[], []];
   const told = {
-    onSummary: async (summary: Summary) => {
+    onSummary: (summary: Summary) => {
       lines.push(json ? printable(JSON.stringify(summary)) : formatSummary(summary, to));
     },
     onWarning: (text: string) => void warnings.push(text),
   };
   try {
-    await runOverFiles(read, inputs, options, told, signal);
-  } catch (error) {
-    if (error instanceof UsageError) command.error(`error: ${error.message}`);
-    throw error;
+    // What is not printed need not be known.
+    const stats = options.stats && (json || !quiet);
+    await runOverFiles(read, inputs, { ...options, stats }, told, signal);
   } finally {
     if (!quiet) for (const warning of warnings) complain("warning: ", warning);
     // Files that are done are, whatever became of later ones.

@@ -1,9 +1,9 @@
 // Which layer a file goes through: with weights and running statistics where there are any.
 import type { Tensor } from "../index.js";
 import type { LayerArguments, LayerCommand } from "./layers.js";
-import { UsageError } from "./outputs.js";
 import type { Work, WorkOnFile } from "./run.js";
 import { checkSaveState, readState, type StateOptions, writeState } from "./state.js";
+import { UsageError } from "./usage-error.js";
 import { likelyChannelsLast } from "./warnings.js";
 
 export interface LayerOptions extends StateOptions, Omit<LayerArguments, "state" | "tracks" | "dtype"> {
@@ -23,11 +23,17 @@ export class Layers implements Work {
     this.#command = command;
     this.#options = options;
     this.#state = state;
-    const { train = false, eval: evaluates = false, saveState } = options;
+    const { train = false, eval: evaluates = false, saveState, prefix, momentum } = options;
     const runs = "running_mean" in state;
     if (train && evaluates) throw new UsageError("expected one of --train and --eval");
     if (evaluates && !runs) throw new UsageError("expected --state with running statistics for --eval");
+    if (prefix !== undefined && options.state === undefined && saveState === undefined) {
+      throw new UsageError("expected --state or --save-state for --prefix");
+    }
     this.#tracks = command.state === "statistics" && (runs || train || saveState !== undefined);
+    if (momentum !== undefined && (saveState === undefined || !this.gathers)) {
+      throw new UsageError("expected --save-state, and --train where --state has running statistics, for --momentum");
+    }
   }
 
   static async read(command: LayerCommand, options: LayerOptions): Promise<Layers> {

@@ -1,27 +1,22 @@
 #!/usr/bin/env node
 // The command `normpool`: arguments to library calls, and what comes of them to lines and exit codes.
-import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { Command, CommanderError, Help, type Option } from "commander";
 import { NormpoolError } from "../index.js";
-import { MAX_THREADS } from "../pool.js";
 import { describeSystemError } from "../storage/system-error.js";
-import { addApply } from "./apply.js";
-import { parseThreads } from "./arguments.js";
-import { type BenchCommandOptions, runBenchCommand } from "./bench.js";
+import { readVersion } from "../version.js";
+import { addApplyCommand } from "./apply.js";
+import { addBenchCommand } from "./bench.js";
 import { addCompletionCommand } from "./completion.js";
-import { addFit } from "./fit.js";
+import { addFitCommand } from "./fit.js";
 import { addInfoCommand } from "./info.js";
 import { watchSignals } from "./interrupt.js";
-import { type AddCommand, addLayerCommands } from "./layer-command.js";
-import { addStats } from "./stats.js";
+import { addLayerCommands } from "./layer-command.js";
+import { addStatsCommand } from "./stats.js";
+import type { AddCommand } from "./sub-command.js";
 import { complain, ignoreStreamErrors, print, printable } from "./terminal.js";
+import { UsageError } from "./usage-error.js";
 
 const EXIT = { failure: 1, usage: 2 } as const;
-
-const { version } = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
 
 /** A command whose errors name its own help, which ends with examples. */
 function addCommand(program: Command, name: string, examples: readonly string[]): Command {
@@ -44,7 +39,7 @@ function makeProgram(signal: AbortSignal, onHelp: (text: string) => void): Comma
     .description(
       "Normalise tensors of any size on every core, from file to file: .npy, .npz, safetensors and raw cells.",
     )
-    .version(version)
+    .version(readVersion())
     .exitOverride()
     .configureHelp({ optionDescription })
     .configureOutput({
@@ -64,22 +59,12 @@ Each command's --help shows its options.`,
     );
   const add: AddCommand = (name, examples) => addCommand(program, name, examples);
   addLayerCommands(add, signal);
-  addFit(add("fit", ["normpool fit train/*.npy -o scaler.safetensors"]), signal);
-  addApply(add("apply", ["normpool apply scaler.safetensors test.npy -o out.npy"]), signal);
-  addStats(add("stats", ["normpool stats images.npy --channel-axis -1 --html stats.html"]), signal);
+  addFitCommand(add, signal);
+  addApplyCommand(add, signal);
+  addStatsCommand(add, signal);
   addInfoCommand(add);
   addCompletionCommand(add, program);
-  add("bench", ["normpool bench --html report.html"])
-    .summary("how fast normpool is on this machine")
-    .description(
-      "Measure normpool on this machine, in less than two minutes: each kernel against the memory's limit by size, threads, small calls.",
-    )
-    .option("--html <file>", "write a page with pictures")
-    .option("--json <file>", "write every sample as JSON")
-    .option("--threads <number>", "worker threads at most", parseThreads, Math.min(MAX_THREADS, availableParallelism()))
-    .option("--quick", "small tensors and few samples, in seconds: shows that it works, not how fast", false)
-    .option("--quiet", "print nothing but errors", false)
-    .action((options: BenchCommandOptions) => runBenchCommand(options, signal));
+  addBenchCommand(add, signal);
   return program;
 }
 
@@ -98,12 +83,13 @@ async function main(): Promise<number> {
   const program = makeProgram(interrupt.signal, (text) => {
     help += text;
   });
-  let running = "";
+  let running = program;
   program.hook("preAction", (_, command) => {
-    running = command.name();
+    running = command;
   });
   try {
     await program.parseAsync().catch((error: unknown) => {
+      if (error instanceof UsageError) running.error(`error: ${error.message}`);
       if (!(error instanceof CommanderError) || error.exitCode !== 0) throw error;
       // The help or the version that was asked for.
       return print(help.trimEnd());
@@ -114,7 +100,7 @@ async function main(): Promise<number> {
     if (exitCode !== undefined) complain("", "interrupted");
     // commander has said what is wrong with the arguments.
     else if (!(error instanceof CommanderError))
-      complain("", (running === "" ? "" : `${running}: `) + describeFailure(error));
+      complain("", (running === program ? "" : `${running.name()}: `) + describeFailure(error));
     return exitCode ?? (error instanceof CommanderError ? EXIT.usage : EXIT.failure);
   }
 }

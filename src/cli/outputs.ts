@@ -4,7 +4,9 @@ import { basename, join } from "node:path";
 import type { OutputFormat } from "../index.js";
 import { outputFormatOf } from "../storage/file-tensor.js";
 import { isCommitted } from "../storage/notes.js";
+import { writeOutput } from "../storage/output.js";
 import { expandInputs, STREAM } from "./inputs.js";
+import { UsageError } from "./usage-error.js";
 
 export interface OutputOptions {
   readonly output?: string;
@@ -19,9 +21,6 @@ export interface Job {
   /** Null where the input is written in place. */
   readonly output: string | null;
 }
-
-/** Arguments that do not fit each other. */
-export class UsageError extends Error {}
 
 /** @returns what is to do, and the outputs that an interrupted run of many inputs had done. Throws UsageError, and Error where a file is in the way. */
 export async function planJobs(
@@ -92,4 +91,10 @@ async function isFile(path: string): Promise<boolean> {
 /** Throws where a file is in the way. Of what is no regular file who writes there says what is wrong. */
 export async function refuseExisting(path: string): Promise<void> {
   if (await isFile(path)) throw new Error(`${path}: it exists (--force replaces it, once the new one is complete)`);
+}
+
+/** A file that is there when all of it is. */
+export async function writeText(path: string, text: string): Promise<void> {
+  const bytes = Buffer.from(text);
+  await writeOutput("write", path, bytes.length, (output) => output.write(bytes));
 }

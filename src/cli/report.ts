@@ -1,6 +1,7 @@
 // What the command prints: a bar while it works, a summary when it is done.
 import cliProgress from "cli-progress";
 import type { Dtype, Moments, Shape } from "../index.js";
+import { formatSpeed } from "./tensor-file.js";
 import { colorsFor, printable } from "./terminal.js";
 
 /** A step's share of the bar: 0 to 1. */
@@ -97,7 +98,7 @@ export function formatSummary(summary: Summary, to: NodeJS.WriteStream): string 
     ...(layer ? [["layer", layer] as [string, string]] : []),
     ...(scaler ? [["scaler", `${scaler}${inverse ? ", inverse" : ""}`] as [string, string]] : []),
     ["threads", String(threads)],
-    ["time", `${milliseconds.toFixed(2)} ms, ${gigabytesPerSecond.toFixed(2)} GB/s, from file to file`],
+    ["time", `${formatSpeed(milliseconds, gigabytesPerSecond)}, from file to file`],
     ...(before ? [["before", formatSpread(before)] as [string, string]] : []),
     ...(after ? [["after", formatSpread(after)] as [string, string]] : []),
     ["output", output],

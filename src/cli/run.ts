@@ -11,14 +11,16 @@ import {
   type Shape,
   type Tensor,
 } from "../index.js";
+import { CELL_BYTES } from "../plan/cells.js";
 import { checkInPlace, type DtypePath, dtypePath } from "./dtypes.js";
 import { STREAM } from "./inputs.js";
-import { formatOfName, type Job, type OutputOptions, planJobs, UsageError } from "./outputs.js";
+import { formatOfName, type Job, type OutputOptions, planJobs } from "./outputs.js";
 import { Bar, type Summary, spreadOf } from "./report.js";
-import { openOptionsOf, type SourceOptions } from "./source.js";
+import { lookAt, openSource, type SourceOptions } from "./source.js";
 import { checkStdout, keepStdin, sendToStdout, withTemporary } from "./streams.js";
-import { CELL_BYTES, naming } from "./tensor-file.js";
-import { leftOverIn, NotFinite } from "./warnings.js";
+import { naming } from "./tensor-file.js";
+import { UsageError } from "./usage-error.js";
+import { NotFinite } from "./warnings.js";
 
 export interface RunOptions extends OutputOptions, SourceOptions {
   /** Of the output. */
@@ -56,7 +58,7 @@ interface WorkOptions {
 
 /** Who is told, file by file. */
 export interface Told {
-  readonly onSummary: (summary: Summary) => Promise<void>;
+  readonly onSummary: (summary: Summary) => void;
   /** What is no error but may not be what the user expects. */
   readonly onWarning: (message: string) => void;
 }
@@ -82,7 +84,9 @@ export async function runOverFiles(
   await using pool = new NormPool(threads === undefined ? {} : { threads });
   // Before any of them is written to.
   if (options.inPlace && options.dtypeOut !== undefined) {
-    for (const { input } of jobs) checkInPlace(input, await dtypeOf(pool, input, input, options), options.dtypeOut);
+    for (const { input } of jobs) {
+      checkInPlace(input, await lookAt({ name: input, path: input }, options), options.dtypeOut);
+    }
   }
   const bar = new Bar(jobs.length, !quiet);
   try {
@@ -131,18 +135,17 @@ const JOURNALED_CELLS = 1 << 20;
 async function normalize(run: Run, { input, output }: Job, from: string, to: string | null): Promise<void> {
   const { pool, work, options, told, signal } = run;
   const warn = (message: string | undefined) => message && told.onWarning(`${input}: ${message}`);
-  const start = performance.now();
-  const dtypes = dtypePath(await dtypeOf(pool, input, from, options), options.dtypeOut);
-  const how = to === null ? { writable: true } : { as: dtypes.computed };
-  using x: Tensor = await naming(input, () => pool.open(from, { ...openOptionsOf(options), ...how }));
-  warn(await leftOverIn(from, options));
+  const source = { name: input, path: from };
+  const dtypes = dtypePath(await lookAt(source, options, told.onWarning), options.dtypeOut);
+  using x = await openSource(pool, source, options, to === null ? { writable: true } : { as: dtypes.computed });
   warn(work.suspect(x));
   const onFile = await naming(input, () => work.prepare(x));
+  const before = options.stats ? { before: spreadOf(await pool.moments(x, { signal })) } : {};
+  const start = performance.now();
   // What is a copy of a stream is gone when the process is; what is small is done again sooner than a journal is kept.
   const journaled = input !== STREAM && output !== STREAM && x.size >= JOURNALED_CELLS;
   const journal = journaled ? ({ journal: options.resume ? "resume" : "begin" } as const) : {};
   await using y = to === null ? null : await createOutput(pool, to, x.shape, dtypes, { key: options.key, ...journal });
-  const before = options.stats ? { before: spreadOf(await pool.moments(x, { signal })) } : {};
   const bytes = x.size * (CELL_BYTES[dtypes.input] + CELL_BYTES[dtypes.output]);
   const onPace = run.onPace(bytes);
   const finite = new NotFinite();
@@ -165,7 +168,7 @@ async function normalize(run: Run, { input, output }: Job, from: string, to: str
   if (y === null) await sync(from);
   else await y.commit();
   const milliseconds = performance.now() - start;
-  await told.onSummary({
+  told.onSummary({
     input,
     output: output ?? input,
     shape: x.shape,
@@ -178,11 +181,6 @@ async function normalize(run: Run, { input, output }: Job, from: string, to: str
     ...before,
     ...(options.stats && { after: spreadOf(await pool.moments(y ?? x, { signal })) }),
   });
-}
-
-async function dtypeOf(pool: NormPool, input: string, path: string, options: RunOptions): Promise<Dtype> {
-  using x = await naming(input, () => pool.open(path, openOptionsOf(options)));
-  return x.dtype;
 }
 
 async function createOutput(

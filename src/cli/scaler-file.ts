@@ -14,11 +14,18 @@ export async function readScaler(path: string): Promise<StandardScaler> {
   const { with_mean, with_std, channel_axis = "-1" } = await readSafetensorsMetadata(path);
   return naming(path, async () => {
     const scaler = new StandardScaler({
-      withMean: with_mean !== "false",
-      withStd: with_std !== "false",
+      withMean: flagOf(path, "with_mean", with_mean),
+      withStd: flagOf(path, "with_std", with_std),
       channelAxis: Number(channel_axis),
     });
     scaler.loadStateDict(await readSafetensors(path));
     return scaler;
   });
+}
+
+/** Python writes True. */
+function flagOf(path: string, name: string, text = "true"): boolean {
+  const flag = text.toLowerCase();
+  if (flag === "true" || flag === "false") return flag === "true";
+  throw new Error(`${path}: expected "true" or "false" for ${name} of its metadata but got ${JSON.stringify(text)}`);
 }

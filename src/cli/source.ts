@@ -1,7 +1,10 @@
 // Where an input's cells are: options that every sub-command takes which reads tensors.
 import { type Command, Option } from "commander";
-import type { Dtype, OpenOptions, Shape } from "../index.js";
+import type { Dtype, NormPool, OpenOptions, Shape, Tensor } from "../index.js";
+import { withInput } from "../storage/input.js";
+import { locate } from "../storage/locate.js";
 import { parseCount, parseShape } from "./arguments.js";
+import { naming } from "./tensor-file.js";
 
 export interface SourceOptions {
   readonly dtype?: Dtype;
@@ -31,6 +34,36 @@ export function addSourceOptions(command: Command): Command {
     .option("--member <name>", "which array of an .npz file (default: its only one)");
 }
 
-export function openOptionsOf({ dtype, shape, offset, key, member }: SourceOptions): OpenOptions {
+/** A file by the name that people know, and the path that has the cells: of - (stdin), those of a copy. */
+export interface Source {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** The dtype of a file's cells. @param onWarning told of bytes that the shape has no use for */
+export async function lookAt(
+  { name, path }: Source,
+  options: SourceOptions,
+  onWarning?: (text: string) => void,
+): Promise<Dtype> {
+  const look = () => withInput("open", path, (input) => locate("open", input, openOptionsOf(options)));
+  const { dtype, leftOver } = await naming(name, look);
+  if (leftOver > 0) {
+    const bytes = leftOver === 1 ? "byte" : "bytes";
+    onWarning?.(`${name}: left out ${leftOver} ${bytes} after the cells of its shape`);
+  }
+  return dtype;
+}
+
+export function openSource(
+  pool: NormPool,
+  { name, path }: Source,
+  options: SourceOptions,
+  how: Pick<OpenOptions, "as" | "writable"> = {},
+): Promise<Tensor> {
+  return naming(name, () => pool.open(path, { ...openOptionsOf(options), ...how }));
+}
+
+function openOptionsOf({ dtype, shape, offset, key, member }: SourceOptions): OpenOptions {
   return { dtype, shape, offset, key, member };
 }

@@ -1,6 +1,7 @@
 // What `normpool stats` tells, as a table for the terminal and for the page.
 import type { Shape } from "../index.js";
 import { formatRows } from "./report.js";
+import { formatSpeed } from "./tensor-file.js";
 
 /** Channels that the terminal shows. JSON has all. */
 const LINES = 100;
@@ -63,7 +64,7 @@ export function formatStats(stats: Stats): string {
     ["input", input],
     ["shape", `[${shape.join(", ")}] ${dtype}`],
     ["channels", channelAxis === null ? "all cells at once" : `${channels.length} at dimension ${channelAxis}`],
-    ["time", `${milliseconds.toFixed(2)} ms, ${gigabytesPerSecond.toFixed(2)} GB/s`],
+    ["time", formatSpeed(milliseconds, gigabytesPerSecond)],
   ]);
   return `${head}\n\n${lines.join("\n")}`;
 }

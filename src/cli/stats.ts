@@ -1,17 +1,18 @@
 // `normpool stats`: what is in a tensor, by channel, as a table, as JSON, or as a page with histograms.
-import { writeFile } from "node:fs/promises";
-import { type Command, Option } from "commander";
+import { Option } from "commander";
 import { NormPool, type Tensor } from "../index.js";
 import { histograms } from "../summary/histogram.js";
 import { channelsOf, type Summary, summarise } from "../summary/summary.js";
 import { parseAxis, parseOutput } from "./arguments.js";
-import { refuseExisting } from "./outputs.js";
+import { refuseExisting, writeText } from "./outputs.js";
 import { Bar } from "./report.js";
-import { addSourceOptions, openOptionsOf, type SourceOptions } from "./source.js";
+import { addSourceOptions, lookAt, openSource, type Source, type SourceOptions } from "./source.js";
 import { type ChannelStats, formatStats, type Stats } from "./stats-table.js";
 import { withInputs } from "./streams.js";
-import { bytesOf, naming } from "./tensor-file.js";
-import { print, printable } from "./terminal.js";
+import type { AddCommand } from "./sub-command.js";
+import { bytesOf } from "./tensor-file.js";
+import { complain, print, printable } from "./terminal.js";
+import { UsageError } from "./usage-error.js";
 
 /** Channels that have a histogram on the page, and bins of each. */
 const PICTURES = 64;
@@ -25,8 +26,8 @@ interface StatsOptions extends SourceOptions {
   readonly quiet: boolean;
 }
 
-export function addStats(command: Command, signal: AbortSignal): void {
-  addSourceOptions(command)
+export function addStatsCommand(addCommand: AddCommand, signal: AbortSignal): void {
+  addSourceOptions(addCommand("stats", ["normpool stats images.npy --channel-axis -1 --html stats.html"]))
     .summary("count, mean, deviation, min, max, NaN and Infinity of a file")
     .description(
       "Look at every cell of a file: count, NaN, Infinity, and of the finite ones mean, deviation, min and max, by channel or over all. Files may be larger than memory.",
@@ -43,26 +44,29 @@ export function addStats(command: Command, signal: AbortSignal): void {
     .option("--quiet", "show no progress, and print no table", false)
     .action(async (input: string, options: StatsOptions) => {
       const { html, json, quiet } = options;
-      const stats = await lookAt(input, options, signal);
+      const stats = await statsOf(input, options, signal);
       if (json) await print(printable(JSON.stringify(stats)));
       else if (!quiet) await print([formatStats(stats), ...(html === undefined ? [] : [`Wrote ${html}`])].join("\n\n"));
     });
 }
 
-async function lookAt(name: string, options: StatsOptions, signal: AbortSignal): Promise<Stats> {
+async function statsOf(name: string, options: StatsOptions, signal: AbortSignal): Promise<Stats> {
   const { html, force } = options;
   if (html !== undefined && !force) await refuseExisting(html);
   return withInputs([name], signal, (inputs) => {
     const [input, another] = inputs;
-    if (input !== undefined && another === undefined) return lookAtInput(input.name, input.path, options, signal);
-    throw new Error(`${name}: expected one file but got ${inputs.length}`);
+    if (input !== undefined && another === undefined) return statsOfSource(input, options, signal);
+    throw new UsageError(`expected one file but got ${inputs.length} of ${name}`);
   });
 }
 
-async function lookAtInput(input: string, path: string, options: StatsOptions, signal: AbortSignal): Promise<Stats> {
+async function statsOfSource(source: Source, options: StatsOptions, signal: AbortSignal): Promise<Stats> {
+  const { name: input } = source;
   const { channelAxis, html, force, quiet } = options;
   await using pool = new NormPool();
-  const x = await naming(input, () => pool.open(path, openOptionsOf(options)));
+  const onWarning = (text: string) => quiet || complain("warning: ", text);
+  await lookAt(source, options, onWarning);
+  const x = await openSource(pool, source, options);
   const axis = channelAxis === undefined ? null : resolve(input, x, channelAxis);
   const bar = new Bar(html === undefined ? 1 : 2, !quiet);
   const start = performance.now();
@@ -81,7 +85,7 @@ async function lookAtInput(input: string, path: string, options: StatsOptions, s
       const { makeStatsPage } = await import("./stats-page.js");
       const page = await makeStatsPage(stats, bins);
       if (!force) await refuseExisting(html);
-      await writeFile(html, page);
+      await writeText(html, page);
     }
     return stats;
   } finally {

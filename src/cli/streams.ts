@@ -7,6 +7,8 @@ import { pipeline } from "node:stream/promises";
 import { checkRoom } from "../storage/output-target.js";
 import { describeSystemError } from "../storage/system-error.js";
 import { expandInputs, STREAM } from "./inputs.js";
+import type { Source } from "./source.js";
+import { UsageError } from "./usage-error.js";
 
 /** A folder for files that nothing may be left of: beside `output`, which has to have room for as much, or where the system has such. */
 export async function withTemporary<T>(output: string, use: (folder: string) => Promise<T>): Promise<T> {
@@ -41,16 +43,15 @@ export async function keepStdin(folder: string, signal: AbortSignal): Promise<st
   return path;
 }
 
-/** Files to read, by the names that people know and the paths that have the cells: of - (stdin), those of a copy. */
 export async function withInputs<T>(
   names: readonly string[],
   signal: AbortSignal,
-  use: (inputs: readonly { readonly name: string; readonly path: string }[]) => Promise<T>,
+  use: (inputs: readonly Source[]) => Promise<T>,
 ): Promise<T> {
   const inputs = await expandInputs(names);
   const plain = inputs.map((name) => ({ name, path: name }));
   if (!inputs.includes(STREAM)) return use(plain);
-  if (inputs.filter((name) => name === STREAM).length > 1) throw new Error("expected - (stdin) once");
+  if (inputs.filter((name) => name === STREAM).length > 1) throw new UsageError("expected - (stdin) once");
   return withTemporary(STREAM, async (folder) => {
     const path = await keepStdin(folder, signal);
     return use(plain.map((input) => (input.name === STREAM ? { name: "stdin", path } : input)));

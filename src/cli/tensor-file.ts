@@ -1,5 +1,6 @@
 // What the commands say of a file: errors with its name, sizes, speeds.
 import { NormpoolError, type Tensor } from "../index.js";
+import { CELL_BYTES } from "../plan/cells.js";
 
 /** Runs a step of the library's whose errors do not know of files. */
 export async function naming<T>(path: string, step: () => T | Promise<T>): Promise<T> {
@@ -12,21 +13,17 @@ export async function naming<T>(path: string, step: () => T | Promise<T>): Promi
   }
 }
 
-export const CELL_BYTES = { float32: 4, float64: 8, float16: 2, bfloat16: 2, uint8: 1 } as const;
+/** The library's options that are the command's too, by another name. */
+const OPTIONS = ["key", "member", "dtype", "shape", "offset", "eps", "channelAxis", "normalizedShape"];
 
-/** What is an option to the library is one to the command, by another name. */
 function inOptions({ message, operation, ...fields }: NormpoolError): string {
   const words = message.slice(operation.length + 2);
-  const { argument } = fields as { readonly argument?: string };
-  return argument === "key" ||
-    argument === "member" ||
-    argument === "dtype" ||
-    argument === "shape" ||
-    argument === "offset"
-    ? words
-        .replace(` for ${argument} but got undefined`, ` for --${argument} but got none`)
-        .replace(` for ${argument} `, ` for --${argument} `)
-    : words;
+  const { argument = "" } = fields as { readonly argument?: string };
+  if (!OPTIONS.includes(argument)) return words;
+  const flag = `--${argument.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  return words
+    .replace(` for ${argument} but got undefined`, ` for ${flag} but got none`)
+    .replace(` for ${argument} `, ` for ${flag} `);
 }
 
 export function bytesOf({ size, dtype }: Tensor): number {

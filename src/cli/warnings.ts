@@ -1,14 +1,5 @@
 // What is no error, but may not be what the user expects.
 import type { SetMoments, Shape } from "../index.js";
-import { withInput } from "../storage/input.js";
-import { locate } from "../storage/locate.js";
-import { openOptionsOf, type SourceOptions } from "./source.js";
-
-/** What is said of a file that has more bytes than its shape. */
-export async function leftOverIn(path: string, options: SourceOptions): Promise<string | undefined> {
-  const { leftOver } = await withInput("npy", path, (input) => locate("npy", input, openOptionsOf(options)));
-  return leftOver > 0 ? `${leftOver} bytes after the cells of its shape are left out` : undefined;
-}
 
 /** As many channels as images have at the end, where nothing else is as small. */
 const MOST_COLORS = 4;

@@ -11,10 +11,10 @@ const CELLS_AT_ONCE = 1 << 16;
 
 const NAMES = Object.keys(DTYPES) as Dtype[];
 
-type Part = { readonly converted?: Converted };
+type OfSpec = { readonly converted?: Converted };
 
 /** What a spec says of a file of `stored` cells that is opened as another dtype. Throws UnsupportedDtypeError where that lacks some of them. */
-export function checkOpenedAs(operation: string, as: Dtype | undefined, stored: Dtype): Part {
+export function checkOpenedAs(operation: string, as: Dtype | undefined, stored: Dtype): OfSpec {
   if (as === undefined || as === stored) return {};
   if (holds(as, stored)) return { converted: { stored, dtype: as } };
   const fitting = NAMES.filter((dtype) => holds(dtype, stored)).join(", ");
@@ -22,7 +22,7 @@ export function checkOpenedAs(operation: string, as: Dtype | undefined, stored: 
 }
 
 /** What a spec says of a tensor of `dtype` whose file is to have `storedAs`. Nothing is rounded to integers. Throws UnsupportedDtypeError. */
-export function checkStoredAs(operation: string, storedAs: Dtype, dtype: Dtype): Part {
+export function checkStoredAs(operation: string, storedAs: Dtype, dtype: Dtype): OfSpec {
   if (storedAs === dtype) return {};
   const fits = (other: Dtype) => other === dtype || (holds(dtype, other) && other !== "uint8");
   if (fits(storedAs)) return { converted: { stored: storedAs, dtype } };

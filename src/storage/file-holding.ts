@@ -21,13 +21,18 @@ export class FileHolding implements Holding {
 
   async read(target: Uint8Array, at: number): Promise<void> {
     const { path, name, id, size, modified } = this.spec;
-    await withInput("tensor.read", path, async (input) => {
-      const { identity } = input;
-      if (identity.id !== id || identity.size < size || (modified !== null && identity.modified !== modified)) {
-        throw new ReadFailedError("tensor.read", name, "it was changed since it was opened first");
-      }
-      await fillCells(input, this.spec, target, at);
-    });
+    await withInput(
+      "tensor.read",
+      path,
+      async (input) => {
+        const { identity } = input;
+        if (identity.id !== id || identity.size < size || (modified !== null && identity.modified !== modified)) {
+          throw new ReadFailedError("tensor.read", name, "it was changed since it was opened first");
+        }
+        await fillCells(input, this.spec, target, at);
+      },
+      name,
+    );
   }
 
   release(): void {}

@@ -17,6 +17,7 @@ export interface Identity {
 }
 
 export class Input {
+  /** As the caller named it. */
   readonly path: string;
   readonly identity: Identity;
   readonly #operation: string;
@@ -65,20 +66,25 @@ export class Input {
   }
 }
 
-/** Opens the regular file at `path` for as long as `use` takes. Throws ReadFailedError, FileFormatError. */
-export async function withInput<T>(operation: string, path: string, use: (input: Input) => Promise<T>): Promise<T> {
+/** Opens the regular file at `path`, in errors `name`, for as long as `use` takes. Throws ReadFailedError, FileFormatError. */
+export async function withInput<T>(
+  operation: string,
+  path: string,
+  use: (input: Input) => Promise<T>,
+  name = path,
+): Promise<T> {
   if (typeof path !== "string" || path.includes("\0")) {
     throw new InvalidArgumentError(operation, "path", "a string without NUL", describe(path));
   }
-  const orFail = (cause: unknown) => Promise.reject(readFailed(operation, path, cause));
+  const orFail = (cause: unknown) => Promise.reject(readFailed(operation, name, cause));
   // Before it is opened: opening a named pipe would wait for someone to write.
   const found = await stat(path).catch(orFail);
-  if (found.isDirectory()) throw new FileFormatError(operation, path, "expected a file but it is a folder");
-  if (!found.isFile()) throw new FileFormatError(operation, path, "expected a regular file");
+  if (found.isDirectory()) throw new FileFormatError(operation, name, "expected a file but it is a folder");
+  if (!found.isFile()) throw new FileFormatError(operation, name, "expected a regular file");
   const file = await open(path, "r").catch(orFail);
   try {
     // Of what is open: the name may be another file's since.
-    return await use(new Input(operation, path, identityOf(await file.stat({ bigint: true })), file));
+    return await use(new Input(operation, name, identityOf(await file.stat({ bigint: true })), file));
   } finally {
     await file.close();
   }

@@ -55,7 +55,7 @@ export async function locate(
     throw new UnsupportedDtypeError(operation, `${located.dtype}, as ${input.path} has,`, dtype);
   }
   const end = located.offset + cellsOf(located.shape) * CELL_BYTES[located.dtype];
-  const found = { ...located, format, leftOver: format === "npy" ? input.size - end : 0 };
+  const found = { ...located, format, leftOver: format === "npy" || format === "raw" ? input.size - end : 0 };
   if (shape === undefined) return found;
   if (cellsOf(shape) !== cellsOf(located.shape)) {
     const message = `expected a shape of ${cellsOf(located.shape)} cells, as ${input.path} has, but got ${formatShape(shape)}`;

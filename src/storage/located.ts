@@ -5,7 +5,7 @@ import type { FileFormat } from "./format.js";
 /** A file's cells, and in what they are packed. */
 export interface Found extends Located {
   readonly format: FileFormat;
-  /** Bytes after the cells that the shape has no use for, where the format allows none. */
+  /** Bytes after the cells, where the format has nothing there: of .npy and raw cells. */
   readonly leftOver: number;
 }
 

@@ -1,5 +1,5 @@
 // The arrays of an .npz file: a zip of .npy files. Those that are stored, not compressed, are read where they lie.
-import { type Entry, fromFdPromise } from "yauzl";
+import type { Entry } from "yauzl";
 import { describe, FileFormatError, InvalidArgumentError } from "../errors.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Input } from "./input.js";
@@ -12,8 +12,8 @@ const SUFFIX = ".npy";
 
 /** An .npy file in the zip. */
 export interface Member {
-  /** Whether it lies there as it is. */
-  readonly stored: boolean;
+  /** What keeps it from being read where it lies. */
+  readonly packing: "compressed" | "encrypted" | null;
   /** Of the .npy file, and of what it takes in the zip. */
   readonly bytes: number;
   readonly packedBytes: number;
@@ -27,9 +27,11 @@ export async function readMembers(operation: string, input: Input): Promise<Read
     const message = `expected a zip archive: ${(cause as Error).message}`;
     return Promise.reject(new FileFormatError(operation, input.path, message, { cause }));
   };
+  // Most processes open none.
+  const { fromFdPromise } = await import("yauzl");
   const zip = await fromFdPromise(input.descriptor, { autoClose: false }).catch(orFail);
   const memberOf = (entry: Entry): Member => ({
-    stored: entry.compressionMethod === STORED && !entry.isEncrypted(),
+    packing: entry.isEncrypted() ? "encrypted" : entry.compressionMethod === STORED ? null : "compressed",
     bytes: entry.uncompressedSize,
     packedBytes: entry.compressedSize,
     start: async () => (await zip.readLocalFileHeaderPromise(entry, { minimal: true }).catch(orFail)).fileDataStart,
@@ -48,7 +50,7 @@ export async function readMembers(operation: string, input: Input): Promise<Read
 }
 
 /** The .npy file that lies in a zip. */
-export async function partOf(
+export async function npyIn(
   input: Input,
   member: Member,
 ): Promise<Pick<Input, "path" | "size" | "readAt"> & { readonly start: number }> {
@@ -74,15 +76,15 @@ export async function locateNpz(
   if (name === undefined || member === undefined) {
     throw new InvalidArgumentError(operation, "member", `one of ${path}'s, ${describe(names)},`, describe(wanted));
   }
-  if (!member.stored) {
+  if (member.packing !== null) {
     const remedy = "write it with numpy.savez, not savez_compressed, or unzip the file and open the .npy in it";
     throw new FileFormatError(
       operation,
       path,
-      `expected ${describe(name)} to be stored but it is compressed (${remedy})`,
+      `expected ${describe(name)} to be stored but it is ${member.packing} (${remedy})`,
     );
   }
-  const part = await partOf(input, member);
-  const located = await locateNpy(operation, part, dtype);
-  return { ...located, offset: part.start + located.offset };
+  const npy = await npyIn(input, member);
+  const located = await locateNpy(operation, npy, dtype);
+  return { ...located, offset: npy.start + located.offset };
 }

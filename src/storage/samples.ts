@@ -7,7 +7,7 @@ const STRETCHES = 16;
 const STRETCH_BYTES = 4096;
 
 /** A hash of some of a file's bytes: a copy that was put in its place may have its size and times, and a careless one its inode. */
-export async function sampleOf(operation: string, { path }: FileSpec): Promise<string> {
+export async function hashOfSamples(operation: string, { path }: FileSpec): Promise<string> {
   return withInput(operation, path, async (input) => {
     const stretches: Buffer[] = [];
     for (let i = 0; i < STRETCHES; i++) {

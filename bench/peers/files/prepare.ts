@@ -1,6 +1,7 @@
 // A peer's first run, whose result is compared with normpool's, and where all read and write.
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { peakOf } from "../../peak.js";
 import type { Conversation } from "../conversation.js";
 import { checkFile } from "./cells.js";
 import type { Job } from "./job.js";
@@ -66,15 +67,5 @@ export class Files {
 
   removeExpected(): void {
     rmSync(this.#expected);
-  }
-}
-
-/** The most memory that a process has had, in bytes. */
-function peakOf(pid: number | undefined): number | null {
-  try {
-    const [, kibibytes] = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-    return kibibytes === undefined ? null : Number(kibibytes) * 1024;
-  } catch {
-    return null; // only Linux has it
   }
 }
