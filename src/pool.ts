@@ -247,7 +247,7 @@ export class NormPool implements AsyncDisposable {
 
   /**
    * A tensor in the file at `path`, whose cells stay there: an .npy file, an array of an .npz file, one of a safetensors file's, or raw cells. Every call takes it, among tensors
-   * in memory too, with the same bits; workers read and write a part at a time. The file must not change: a call on one that did is rejected.
+   * in memory too, with the same bits; workers read and write it tile by tile. The file must not change: a call on one that did is rejected.
    * With `as` the tensor has another dtype than the file, such as float32 of a float16 one.
    * @throws (as rejection) InvalidArgumentError, InvalidShapeError, UnsupportedDtypeError, FileFormatError, ReadFailedError, PoolClosedError
    */
