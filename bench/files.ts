@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { BatchNorm1d, type Layer, LayerNorm, NormPool } from "../src/index.js";
 import { ownPeak } from "./peak.js";
+import { roomFor } from "./room.js";
 import { sampleInTurn, type Timing, timingOf } from "./samples.js";
 import type { SectionOptions } from "./section.js";
 import { formatBytes, type SectionText } from "./text.js";
@@ -15,6 +16,10 @@ const MIB = 1 << 20;
 const BYTES = 1 << 30;
 const QUICK_BYTES = 64 * MIB;
 const ROUNDS = 5;
+/** The input, cp's and a call's. */
+const FILES = 3;
+/** Of all shapes' rows. */
+const STEP = 4 * MIB;
 
 interface FileCase {
   readonly name: string;
@@ -68,9 +73,11 @@ export interface FilesResult {
 }
 
 export async function measureFiles({ threads, quick, onShare, signal }: SectionOptions): Promise<FilesResult> {
-  const bytes = quick ? QUICK_BYTES : BYTES;
   const rounds = quick ? 1 : ROUNDS;
   const folder = mkdtempSync(join(tmpdir(), "normpool-bench-"));
+  const room = Math.min(quick ? QUICK_BYTES : BYTES, roomFor(FILES, folder));
+  const bytes = Math.floor(room / STEP) * STEP;
+  if (bytes === 0) throw new Error(`${folder}: expected room for ${FILES} files of ${formatBytes(STEP)}`);
   await using pool = new NormPool({ threads });
   try {
     const input = join(folder, "x.raw");

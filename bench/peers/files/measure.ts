@@ -1,8 +1,9 @@
 // From file to file: normpool and each peer in a process of its own, first compared, then timed in turn.
-import { mkdtempSync, rmSync, statfsSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FilePeersResult } from "../../file-peers.js";
+import { roomFor } from "../../room.js";
 import { medianRatio, sampleInTurn, timingOf } from "../../samples.js";
 import type { Conversation } from "../conversation.js";
 import { messageOf, type PeersOptions } from "../peer.js";
@@ -31,8 +32,7 @@ export async function measureFilePeers(
 ): Promise<FilePeersResult | undefined> {
   const { threads, quick, memory, signal } = options;
   const folder = mkdtempSync(join(tmpdir(), "normpool-bench-"));
-  const { bavail, bsize } = statfsSync(folder);
-  const room = Math.min((bavail * bsize) / FILES, memory / (FILES + HELD));
+  const room = Math.min(roomFor(FILES, folder), memory / (FILES + HELD));
   const job = { rows: quick ? FEWEST_ROWS : rowsWithin(room), columns: COLUMNS, threads };
   const files = new Files(folder, job);
   const conversations: Conversation[] = [];
