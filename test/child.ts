@@ -39,7 +39,7 @@ export async function ran(source: string, child: Child = {}): Promise<Outcome> {
     const first = preload === undefined ? [] : ["-r", preloadPath];
     const [file = process.execPath, ...args] = [...by, process.execPath, ...first, ...nodeOptions, path];
     return await new Promise((resolve) => {
-      execFile(file, args, { timeout: 30_000, env: { ...process.env, ...env } }, (error, stdout, stderr) =>
+      execFile(file, args, { timeout: 55_000, env: { ...process.env, ...env } }, (error, stdout, stderr) =>
         resolve({ stdout, stderr, code: error === null ? 0 : (error.code ?? error.signal ?? "unknown") }),
       );
     });
@@ -48,7 +48,7 @@ export async function ran(source: string, child: Child = {}): Promise<Outcome> {
   }
 }
 
-/** What a module prints that has the library as `normpool`. Rejects if it fails, or takes longer than half a minute. */
+/** What a module prints that has the library as `normpool`. Rejects if it fails, or takes nearly a minute. */
 export function printed(source: string, ...nodeOptions: string[]): Promise<string> {
   return outputOf(source, { nodeOptions });
 }

@@ -240,7 +240,7 @@ describe("close", () => {
       const y = await pool.forward(new LayerNorm(1024), pool.tensor("float32", [1200, 1024]));
       console.log(y.data[0]);
     `;
-    const run = promisify(execFile)(process.execPath, ["--input-type=module", "-e", script], { timeout: 30_000 });
+    const run = promisify(execFile)(process.execPath, ["--input-type=module", "-e", script], { timeout: 55_000 });
     expect((await run).stdout).toBe("0\n");
   });
 });
