@@ -1,5 +1,6 @@
 // Checks of arguments, for whatever the public face takes.
-import { describe, InvalidArgumentError, reading } from "./errors.js";
+import { describe } from "./describe.js";
+import { InvalidArgumentError, reading } from "./errors.js";
 
 /** Options with each one said: what callers may leave out, or give as undefined, is there. */
 export type Complete<T> = { readonly [K in keyof T]-?: Exclude<T[K], undefined> };

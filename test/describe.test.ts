@@ -1,6 +1,7 @@
 // What messages say of values: something short of every value, whatever it does when it is looked at.
 import { expect, test } from "vitest";
-import { describe as inWords, UnsupportedDtypeError } from "../src/errors.js";
+import { describe as inWords } from "../src/describe.js";
+import { UnsupportedDtypeError } from "../src/errors.js";
 
 function nested(levels: number): unknown {
   let value: unknown = [];

@@ -1,6 +1,7 @@
 // `pool.open` and `pool.create`: tensors whose cells are in files.
 import { checkBoolean, checkSize, readOptions } from "../check.js";
-import { describe, InvalidArgumentError } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError } from "../errors.js";
 import { type CreateOptions, createTensor, type OpenOptions, openTensor } from "../storage/file-tensor.js";
 import { FORMATS, OUTPUT_FORMATS } from "../storage/format.js";
 import { checkDtype, type Dtype } from "../tensor/dtype.js";

@@ -1,6 +1,7 @@
 // `pool.map`: a layer over a stream of tensors.
 import { checkPositiveInteger } from "../check.js";
-import { describe, InvalidArgumentError, reading } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, reading } from "../errors.js";
 import type { Layer } from "../layers/layer.js";
 import { abortion, onAbort } from "../run/abort.js";
 import { Tensor } from "../tensor/tensor.js";

@@ -1,5 +1,6 @@
 import { checkBoolean } from "../check.js";
-import { AbortedError, describe, InvalidArgumentError, InvalidShapeError, unreadable } from "../errors.js";
+import { describe } from "../describe.js";
+import { AbortedError, InvalidArgumentError, InvalidShapeError, unreadable } from "../errors.js";
 import { isLayer } from "../layers/base-layer.js";
 import type { Layer } from "../layers/layer.js";
 import type { SetMoments } from "../merge/moments.js";

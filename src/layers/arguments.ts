@@ -1,7 +1,8 @@
 // Checks of constructor arguments and parameters, shared by all layers.
 import { types } from "node:util";
 import { checkSize } from "../check.js";
-import { describe, InvalidArgumentError, isArray, UnsupportedDtypeError } from "../errors.js";
+import { describe, isArray } from "../describe.js";
+import { InvalidArgumentError, UnsupportedDtypeError } from "../errors.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { lengthOf } from "../tensor/typed-arrays.js";

@@ -1,6 +1,7 @@
 import { types } from "node:util";
 import { type Complete, checkBoolean, readOptions } from "../check.js";
-import { describe, InvalidArgumentError } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError } from "../errors.js";
 import type { Parameter } from "../tensor/parameter.js";
 import type { Shape } from "../tensor/shape.js";
 import { isGone } from "../tensor/typed-arrays.js";

@@ -1,5 +1,6 @@
 import { type Complete, checkBoolean, readOptions } from "../check.js";
-import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import type { RunningStatistics } from "../merge/statistics.js";
 import { batchNormGeometry } from "../plan/geometry.js";
 import { formatShape, type Shape } from "../tensor/shape.js";

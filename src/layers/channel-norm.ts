@@ -1,5 +1,6 @@
 import { type Complete, checkBoolean, checkPositiveInteger } from "../check.js";
-import { describe, InvalidArgumentError, InvalidShapeError, reading } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, InvalidShapeError, reading } from "../errors.js";
 import { settled } from "../merge/moments.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Parameter } from "../tensor/parameter.js";

@@ -1,5 +1,6 @@
 import { type Complete, checkPositiveInteger, readOptions } from "../check.js";
-import { describe, InvalidArgumentError, InvalidShapeError } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
 import { formatShape, product, type Shape } from "../tensor/shape.js";
 import { BaseLayer, pythonFloat } from "./base-layer.js";
 import { refuseChannelAxis } from "./channel-axis.js";

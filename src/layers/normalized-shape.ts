@@ -1,7 +1,8 @@
 // The last dimensions that LayerNorm and RMSNorm normalise over.
 
 import { checkSize } from "../check.js";
-import { describe, InvalidArgumentError, InvalidShapeError, reading } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, InvalidShapeError, reading } from "../errors.js";
 import { cellsOf, formatShape, MAX_RANK, type Shape, sizesOf } from "../tensor/shape.js";
 
 /** The argument as a shape. Throws InvalidArgumentError. */

@@ -1,6 +1,7 @@
 // A layer's state as PyTorch saves it: names to tensors.
 import { types } from "node:util";
-import { describe, InvalidArgumentError, reading } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, reading } from "../errors.js";
 import { cellsOf, formatShape, type Shape, sameShape, sizesOf } from "../tensor/shape.js";
 import { isGone, kindOf, lengthOf } from "../tensor/typed-arrays.js";
 

@@ -1,5 +1,6 @@
 import { types } from "node:util";
-import { describe, InvalidArgumentError, reading } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, reading } from "../errors.js";
 
 /**
  * An array of float64 as it came: a Float64Array of whichever realm, a plain array, or what JSON makes of either, an object of indices, with null

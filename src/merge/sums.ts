@@ -1,4 +1,5 @@
-import { describe, InvalidArgumentError, reading } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, reading } from "../errors.js";
 import type { Grid } from "../plan/grid.js";
 import { float64Of, readParts } from "./numbers.js";
 

@@ -181,7 +181,9 @@ export class Work {
     try {
       recover?.call(this.job, this.control, seat, slice);
     } catch (error) {
-      this.fail(new WorkerFailedError(operation, error, lost));
+      this.fail(
+        error instanceof FileFault ? fileErrorOf(operation, error) : new WorkerFailedError(operation, error, lost),
+      );
     }
     return true;
   }

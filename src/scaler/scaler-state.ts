@@ -1,6 +1,7 @@
 // What was fitted as a state dict, by scikit-learn's names.
 import { type Complete, readOptions } from "../check.js";
-import { describe, InvalidArgumentError, reading } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, reading } from "../errors.js";
 import { checkPrefix, readLoadOptions } from "../layers/base-layer.js";
 import {
   type LoadStateOptions,

@@ -1,6 +1,7 @@
 import { checkCallOptions, type LayerCallOptions, type OutputOptions } from "../calls/options.js";
 import { type Complete, checkBoolean, readOptions } from "../check.js";
-import { describe, InvalidArgumentError } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError } from "../errors.js";
 import type { LoadStateOptions, SaveStateOptions, StateDict } from "../layers/state.js";
 import { isPool, type NormPool } from "../pool.js";
 import type { Dtype, OutputDtype } from "../tensor/dtype.js";

@@ -1,6 +1,7 @@
 // Tensors whose cells are in files.
 import { access, constants, realpath } from "node:fs/promises";
-import { describe, InvalidArgumentError, WriteFailedError } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, WriteFailedError } from "../errors.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { OutputTensor } from "../tensor/output-tensor.js";
 import { cellsOf, type Shape } from "../tensor/shape.js";

@@ -1,7 +1,8 @@
 // A file to read from, in pieces.
 import type { BigIntStats } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { describe, FileFormatError, InvalidArgumentError, ReadFailedError } from "../errors.js";
+import { describe } from "../describe.js";
+import { FileFormatError, InvalidArgumentError, ReadFailedError } from "../errors.js";
 import { describeSystemError } from "./system-error.js";
 
 /** One read of the system takes a little less than 2 GiB; smaller ones leave the threads that read free for others. */

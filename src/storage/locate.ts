@@ -1,11 +1,6 @@
 // Where the cells of a tensor lie in a file, as its header says, whatever its format.
-import {
-  describe,
-  FileFormatError,
-  InvalidArgumentError,
-  InvalidShapeError,
-  UnsupportedDtypeError,
-} from "../errors.js";
+import { describe } from "../describe.js";
+import { FileFormatError, InvalidArgumentError, InvalidShapeError, UnsupportedDtypeError } from "../errors.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { cellsOf, checkShape, formatShape, type Shape } from "../tensor/shape.js";
 import { type FileFormat, formatOf } from "./format.js";

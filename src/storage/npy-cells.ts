@@ -1,5 +1,6 @@
 // Which cells an .npy file has, and where.
-import { describe, FileFormatError } from "../errors.js";
+import { describe } from "../describe.js";
+import { FileFormatError } from "../errors.js";
 import { CELL_BYTES, type Dtype } from "../tensor/dtype.js";
 import { cellsOf, checkShape } from "../tensor/shape.js";
 import type { Input } from "./input.js";

@@ -1,5 +1,5 @@
 // The header of an .npy file: a Python dict literal with the keys descr, fortran_order and shape.
-import { describe } from "../errors.js";
+import { describe } from "../describe.js";
 import type { Shape } from "../tensor/shape.js";
 import { Scanner } from "./scanner.js";
 

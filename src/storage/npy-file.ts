@@ -1,6 +1,7 @@
 // Whole .npy files, for arrays that fit in memory easily. Larger ones are for pool.open and pool.create.
 import { readOptions } from "../check.js";
-import { describe, FileFormatError, InvalidArgumentError } from "../errors.js";
+import { describe } from "../describe.js";
+import { FileFormatError, InvalidArgumentError } from "../errors.js";
 import { swap } from "../plan/bytes.js";
 import {
   CELL_BYTES,

@@ -1,6 +1,7 @@
 // The arrays of an .npz file: a zip of .npy files. Those that are stored, not compressed, are read where they lie.
 import type { Entry } from "yauzl";
-import { describe, FileFormatError, InvalidArgumentError } from "../errors.js";
+import { describe } from "../describe.js";
+import { FileFormatError, InvalidArgumentError } from "../errors.js";
 import type { Dtype } from "../tensor/dtype.js";
 import type { Input } from "./input.js";
 import type { Located } from "./located.js";

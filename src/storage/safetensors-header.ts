@@ -1,7 +1,8 @@
 // The header of a safetensors file: a JSON object of names to dtype, shape and place, and of __metadata__ to strings. It is held to
 // what Python's reader holds it to, and to what the format says beyond that: no name twice, and "{" as its first character.
 import { isUtf8 } from "node:buffer";
-import { describe, InvalidArgumentError } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError } from "../errors.js";
 import type { Shape } from "../tensor/shape.js";
 import { BITS } from "./safetensors-dtypes.js";
 import { Scanner } from "./scanner.js";

@@ -1,5 +1,6 @@
 // What names and strings a safetensors file can have, held to before anything is written.
-import { describe, InvalidArgumentError, reading } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, reading } from "../errors.js";
 import { METADATA } from "./safetensors-header.js";
 
 /** Own entries of a plain object. What is none, such as a Map, has entries that Object.entries does not see. */

@@ -1,6 +1,7 @@
 // Writing safetensors files.
 import { type Complete, readOptions } from "../check.js";
-import { describe, InvalidArgumentError, reading } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidArgumentError, reading } from "../errors.js";
 import type { StateDict, StateTensor } from "../layers/state.js";
 import { cellsOf, type Shape, sizesOf } from "../tensor/shape.js";
 import { bufferOf, byteOffsetOf, isGone, kindOf, lengthOf } from "../tensor/typed-arrays.js";

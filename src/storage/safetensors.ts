@@ -1,7 +1,8 @@
 // Reading safetensors files: the length of a JSON header, the header (names to dtype, shape and place), the cells.
 // Format: https://github.com/huggingface/safetensors#format
 import { type Complete, readOptions } from "../check.js";
-import { describe, FileFormatError, InvalidArgumentError } from "../errors.js";
+import { describe } from "../describe.js";
+import { FileFormatError, InvalidArgumentError } from "../errors.js";
 import type { StateDict, StateTensor } from "../layers/state.js";
 import { cellsOf } from "../tensor/shape.js";
 import { type Input, withInput } from "./input.js";

@@ -1,4 +1,5 @@
-import { describe, InvalidShapeError } from "../errors.js";
+import { describe } from "../describe.js";
+import { InvalidShapeError } from "../errors.js";
 
 /** Sizes of a tensor's dimensions, outermost first. No dimensions at all is a scalar. */
 export type Shape = readonly number[];

@@ -1,4 +1,5 @@
-import { type CellRange, describe, InvalidArgumentError, reading } from "../errors.js";
+import { describe } from "../describe.js";
+import { type CellRange, InvalidArgumentError, reading } from "../errors.js";
 import { CELL_BYTES } from "../plan/cells.js";
 import type { PartLog } from "../plan/parts.js";
 import type { FileSpec, Spec } from "../storage/spec.js";
@@ -42,8 +43,8 @@ interface Life {
 let lifeOf: (value: unknown) => Life | undefined;
 
 /**
- * Cells of one dtype in shared memory: dtype + shape + where they are. Made by `pool.tensor`, `pool.from` and `pool.forward` in the pool's own
- * memory, by `pool.wrap` around the caller's.
+ * Cells of one dtype: dtype + shape + where they are. Made by `pool.tensor`, `pool.from` and `pool.forward` in the pool's own memory, which is
+ * shared, by `pool.wrap` around the caller's, by `pool.open` and `pool.create` in a file.
  *
  * The pool's memory is given back by `dispose()` (or `using`), or some time after neither the tensor nor any view of it
  * (`data`, or a `subarray` of it) can be reached. A view that was posted to another thread does not count: keep the tensor, or
@@ -119,7 +120,7 @@ export class Tensor<D extends Dtype = Dtype> implements Disposable {
   /**
    * A copy of the cells' bytes, little-endian, in row-major order: for a file, a socket, a Buffer. (`data.buffer` is all of the pool's memory:
    * `Buffer.from(data.buffer)` would have other tensors in it.)
-   * @throws InvalidArgumentError if the tensor is disposed.
+   * @throws InvalidArgumentError if the tensor is disposed, and of one in a file: `read` has its cells.
    */
   toBytes(): Uint8Array<ArrayBuffer> {
     if (!(#data in this)) throw notATensor("tensor.toBytes", this);
