@@ -152,12 +152,12 @@ describe("outside of calls", () => {
     await worker.terminate();
   });
 
-  test("fetch refuses shared memory, and takes a copy", async () => {
+  test("fetch takes a copy, and before Node.js 24 refuses shared memory", async () => {
     const { data } = pool.from(values);
     // The types know it too.
     const request = (body: Float32Array) =>
       new Request("http://localhost", { method: "POST", body: body as Float32Array<ArrayBuffer> });
-    expect(() => request(data)).toThrow(TypeError);
+    if (Number(process.versions.node.split(".")[0]) < 24) expect(() => request(data)).toThrow(TypeError);
     expect(new Float32Array(await request(data.slice()).arrayBuffer())).toEqual(values);
   });
 });
