@@ -12,8 +12,12 @@ import { lookupTiles, momentsTiles, reduceTiles, rowSumTiles } from "./tiles/str
 import type { Tile } from "./tiles/tile.js";
 import { differentiateTiles, normalizeTiles, sinkTiles } from "./tiles/whole-sets.js";
 
-/** A tile of consecutive cells: it stays in a core's cache while it is copied in, computed and copied out. */
-const TILE_BYTES = 262_144;
+/**
+ * A tile of consecutive cells. Small enough for a core's cache, where it is read, computed and written; and as large as it may be, since threads that write
+ * to one file wait for each other at each write. Of 1 GiB from file to file by 2 threads LayerNorm took 217, 189, 181 ms in tiles of 256 KiB, 512 KiB
+ * and 1 MiB, BatchNorm 253, 209, 203, in turn, and 710 in tiles of 2 MiB. In memory it makes no difference.
+ */
+const TILE_BYTES = 1_048_576;
 /** A tile of rows that lie apart: copying a row costs as much as 1 KiB of it, so that rows are to be long. */
 const WIDE_TILE_BYTES = 2_097_152;
 /**
