@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** In bytes; null where the system does not say: only Linux does. */
-export function peakOf(process: number | "self" | undefined): number | null {
+export function peakOf(pid: number | "self" | undefined): number | null {
   try {
-    const [, kibibytes] = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${process}/status`, "utf8")) ?? [];
+    const [, kibibytes] = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
     return kibibytes === undefined ? null : Number(kibibytes) * 1024;
   } catch {
     return null;

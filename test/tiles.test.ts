@@ -1,5 +1,6 @@
 // Tiles: that they cover what a slice computes, that nothing of them outgrows the kernels' 32 bits, and slices beyond 4 GiB.
 import { beforeAll, describe, expect, test } from "vitest";
+import { LayerNorm, NormPool } from "../src/index.js";
 import { Arena } from "../src/memory/arena.js";
 import { Workspace } from "../src/memory/workspace.js";
 import { planBackward } from "../src/plan/backward.js";
@@ -16,7 +17,7 @@ import { NO_PARAMETERS, NO_RESULTS, NO_TABLES, type Operands } from "../workers/
 import { runUnits } from "../workers/phase.js";
 import { stagedBytesOf } from "../workers/staging.js";
 import type { Tile } from "../workers/tiles/tile.js";
-import { columnBytesFor, stagedSlices, tileCells, tilesOf } from "../workers/tiles.js";
+import { stagedSlices, tileBytesFor, tileCells, tilesOf } from "../workers/tiles.js";
 import { normal, seeded } from "./support.js";
 
 const GIB = 2 ** 30;
@@ -52,12 +53,12 @@ const GEOMETRIES: readonly Geometry[] = [
   { n: 1, r: 9001, g: 20, k: 3, s: 2 },
 ];
 
-const [FEW, MANY] = [columnBytesFor(2, 4 * 2 ** 30), columnBytesFor(256, 4 * 2 ** 30)];
+const [FEW, MANY] = [tileBytesFor(2, 4 * 2 ** 30), tileBytesFor(256, 4 * 2 ** 30)];
 
-describe.each(GEOMETRIES.flatMap((geometry) => [FEW, MANY].map((columnBytes) => ({ geometry, columnBytes }))))(
-  "of $geometry, of columns of $columnBytes bytes",
-  ({ geometry, columnBytes }) => {
-    const room = { dtype: DTYPE, columnBytes } as const;
+describe.each(GEOMETRIES.flatMap((geometry) => [FEW, MANY].map((tileBytes) => ({ geometry, tileBytes }))))(
+  "of $geometry, of $tileBytes bytes",
+  ({ geometry, tileBytes }) => {
+    const room = { dtype: DTYPE, tileBytes } as const;
     const { r, g, k, s } = geometry;
     const sample = r * g * k * s;
 
@@ -117,7 +118,7 @@ describe("slices beyond 4 GiB", () => {
       dtype,
       tensors: { x, g: null, y },
       window: null,
-      columnBytes: FEW,
+      tileBytes: FEW,
       parameters: NO_PARAMETERS,
       tables: NO_TABLES,
       results: { ...NO_RESULTS, partials },
@@ -136,9 +137,9 @@ describe("slices beyond 4 GiB", () => {
   test.each(cases)("moments of %s", (_, dtype, { n, r, g, k, s }) => {
     const whole = { n: Math.floor(n), r: Math.floor(r), g, k: Math.floor(k), s };
     const phase = momentsOf(whole);
-    const slices = stagedSlices(phase, { dtype, columnBytes: FEW }, 1);
+    const slices = stagedSlices(phase, { dtype, tileBytes: FEW }, 1);
     const first = (sliceCount(slices) - 1) * slices.perSlice;
-    const tiles = [...tilesOf(phase, { dtype, columnBytes: FEW }, first, phase.units)];
+    const tiles = [...tilesOf(phase, { dtype, tileBytes: FEW }, first, phase.units)];
     const bytes = CELL_BYTES[dtype];
     const random = seeded(1);
     for (const { at, rows, width, stride } of tiles) {
@@ -150,7 +151,7 @@ describe("slices beyond 4 GiB", () => {
       }
     }
     const workspace = new Workspace(arena, "test");
-    const stage = workspace.bytes(stagedBytesOf(phase, { dtype, columnBytes: FEW }, false));
+    const stage = workspace.bytes(stagedBytesOf(phase, { dtype, tileBytes: FEW }, false));
     const shift = tiles[0]?.ahead.partials ?? 0;
     const span = (tiles.at(-1)?.ahead.partials ?? 0) - shift + 16 * 2048;
     const found = workspace.float64(span / 8);
@@ -188,7 +189,7 @@ describe("slices beyond 4 GiB", () => {
     const cells = new Float32Array(buffer, at, (phase.units - first) * 1024);
     cells.set(normal(cells.length, 1, 5, 3));
     const workspace = new Workspace(arena, "test");
-    const stage = workspace.bytes(stagedBytesOf(phase, { dtype: DTYPE, columnBytes: FEW }, false));
+    const stage = workspace.bytes(stagedBytesOf(phase, { dtype: DTYPE, tileBytes: FEW }, false));
     const address = arena.take("test", cells.byteLength);
     const alone = new Float32Array(arena.memory.buffer, address, cells.length);
     alone.set(cells);
@@ -201,14 +202,25 @@ describe("slices beyond 4 GiB", () => {
   });
 });
 
-test("tiles of columns leave room in the pool's memory, whatever the number of threads", () => {
+test("tiles leave room in the pool's memory, whatever the number of threads", () => {
   for (const seats of [2, 5, 17, 65, 256]) {
-    for (const memory of [2 ** 20, 2 ** 26, 2 ** 30, 2 ** 32]) {
-      const bytes = columnBytesFor(seats, memory);
-      // Never less than other tiles of rows that lie apart.
-      if (bytes > 2_097_152) expect(2 * seats * bytes).toBeLessThanOrEqual(memory / 4);
-      expect(bytes).toBeLessThanOrEqual(8_388_608);
+    for (const memory of [2 ** 20, 2 ** 24, 2 ** 26, 2 ** 30, 2 ** 32]) {
+      const { cells, columns } = tileBytesFor(seats, memory);
+      // Never less than any call is better with.
+      if (cells > 262_144) expect(3 * seats * cells).toBeLessThanOrEqual(memory / 4);
+      else expect(cells).toBe(262_144);
+      if (columns > 2_097_152) expect(2 * seats * columns).toBeLessThanOrEqual(memory / 4);
+      else expect(columns).toBe(2_097_152);
+      expect([cells <= 1_048_576, columns <= 8_388_608]).toEqual([true, true]);
     }
   }
-  expect(2 * 256 * columnBytesFor(256, 2 ** 32)).toBeLessThanOrEqual(2 ** 30);
+  expect(tileBytesFor(3, 2 ** 32)).toEqual({ cells: 1_048_576, columns: 8_388_608 });
+});
+
+test("a wrapped tensor needs no more of a small pool's memory than tiles of 256 KiB take", async () => {
+  await using small = new NormPool({ threads: 2, maxMemory: 4 << 20 });
+  const data = new Float32Array(new SharedArrayBuffer(16 << 20));
+  const wrapped = small.wrap(data, [4096, 1024]);
+  await small.forward(new LayerNorm(1024), wrapped, { out: wrapped });
+  expect(small.stats().memoryPeak).toBeLessThanOrEqual(4 << 20);
 });

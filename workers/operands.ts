@@ -38,6 +38,12 @@ interface TensorSpecs {
   readonly y: Spec | null;
 }
 
+/** Bytes of a tile, at most: of consecutive cells, and of columns. */
+export interface TileBytes {
+  readonly cells: number;
+  readonly columns: number;
+}
+
 export interface Operands {
   /** Of the input. */
   readonly dtype: Dtype;
@@ -47,8 +53,7 @@ export interface Operands {
   readonly parameters: Parameters;
   readonly tables: Tables;
   readonly results: Results;
-  /** Bytes of a tile of columns, at most. */
-  readonly columnBytes: number;
+  readonly tileBytes: TileBytes;
   /** Whether sums by cell are added to what the results hold: of a block's earlier samples. */
   readonly continues: boolean;
 }

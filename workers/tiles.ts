@@ -6,18 +6,19 @@ import { CELL_BYTES, resultDtype } from "../src/plan/cells.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
 import type { Phase } from "../src/plan/phase.js";
 import { cellsPerUnit, type Slices, slicesOf } from "../src/plan/slices.js";
-import type { Operands } from "./operands.js";
+import type { Operands, TileBytes } from "./operands.js";
 import { accumulateTiles, blockTiles, columnTiles, responseTiles } from "./tiles/gathered.js";
 import { lookupTiles, momentsTiles, reduceTiles, rowSumTiles } from "./tiles/stretches.js";
 import type { Tile } from "./tiles/tile.js";
 import { differentiateTiles, normalizeTiles, sinkTiles } from "./tiles/whole-sets.js";
 
 /**
- * A tile of consecutive cells. Small enough for a core's cache, where it is read, computed and written; and as large as it may be, since threads that write
- * to one file wait for each other at each write. Of 1 GiB from file to file by 2 threads LayerNorm took 217, 189, 181 ms in tiles of 256 KiB, 512 KiB
- * and 1 MiB, BatchNorm 253, 209, 203, in turn, and 710 in tiles of 2 MiB. In memory it makes no difference.
+ * A tile of consecutive cells, where there is room: small enough for a core's cache, where it is read, computed and written; and as large as it may be,
+ * since threads that write to one file wait for each other at each write. Of 1 GiB from file to file by 2 threads LayerNorm took 217, 189, 181 and 710 ms
+ * in tiles of 256 KiB, 512 KiB, 1 MiB and 2 MiB, BatchNorm 253, 209, 203 (the first three), in turn. In memory they are alike.
  */
 const TILE_BYTES = 1_048_576;
+const LEAST_TILE_BYTES = 262_144;
 /** A tile of rows that lie apart: copying a row costs as much as 1 KiB of it, so that rows are to be long. */
 const WIDE_TILE_BYTES = 2_097_152;
 /**
@@ -25,23 +26,30 @@ const WIDE_TILE_BYTES = 2_097_152;
  * moments took 380 ms in tiles of 2 MiB, and 190 in whole units of 4; of rows of 1024 880 and 310.
  */
 const COLUMN_TILE_BYTES = 8_388_608;
-/** Bytes that all seats' tiles of columns take of a pool's memory, at most, unless they would be less than other wide tiles. */
-const ALL_COLUMN_TILES_BYTES = 268_435_456;
+/** Bytes that all seats' tiles take of a pool's memory, at most, unless they would be shorter than is good for any call. */
+const ALL_TILES_BYTES = 268_435_456;
 /** Cells of a response's tile: each takes so long that more would hold up a thread for too long. */
 const RESPONSE_CELLS = 262_144;
 
-/** What tiles may be like: of cells of this dtype, those of columns of so many bytes. */
-export type TileRoom = Pick<Operands, "dtype" | "columnBytes">;
+/** What tiles may be like: of cells of this dtype, of so many bytes. */
+export type TileRoom = Pick<Operands, "dtype" | "tileBytes">;
 
-/** Bytes of a tile of columns where so many seats have two each, of x and g. @param memory bytes of the pool's, at most. */
-export function columnBytesFor(seats: number, memory: number): number {
-  const fair = Math.floor(Math.min(ALL_COLUMN_TILES_BYTES, memory / 4) / (2 * seats));
-  return Math.max(WIDE_TILE_BYTES, Math.min(COLUMN_TILE_BYTES, fair));
+/**
+ * Bytes of tiles where so many seats have some each: two of columns, of x and g; three of consecutive cells, with y.
+ * @param memory bytes of the pool's, at most.
+ */
+export function tileBytesFor(seats: number, memory: number): TileBytes {
+  const fair = Math.min(ALL_TILES_BYTES, memory / 4) / seats;
+  const between = (least: number, bytes: number, most: number) => Math.max(least, Math.min(most, Math.floor(bytes)));
+  return {
+    cells: between(LEAST_TILE_BYTES, fair / 3, TILE_BYTES),
+    columns: between(WIDE_TILE_BYTES, fair / 2, COLUMN_TILE_BYTES),
+  };
 }
 
 /** Units [unit, end) of a phase as tiles, in order. */
-export function tilesOf(phase: Phase, roomy: TileRoom, unit: number, end: number): Iterable<Tile> {
-  const room = tileCells(phase, roomy);
+export function tilesOf(phase: Phase, operands: TileRoom, unit: number, end: number): Iterable<Tile> {
+  const room = tileCells(phase, operands);
   switch (phase.kind) {
     case "normalize":
       return normalizeTiles(phase, unit, end, room);
@@ -68,11 +76,14 @@ export function tilesOf(phase: Phase, roomy: TileRoom, unit: number, end: number
 }
 
 /** The most cells of a tile. */
-export function tileCells(phase: Phase, { dtype, columnBytes }: TileRoom): number {
-  const bytes = isGathered(phase) ? WIDE_TILE_BYTES : TILE_BYTES;
+export function tileCells(phase: Phase, { dtype, tileBytes }: TileRoom): number {
+  const bytes = isGathered(phase) ? WIDE_TILE_BYTES : tileBytes.cells;
   const perCell = Math.max(CELL_BYTES[dtype], CELL_BYTES[resultDtype(dtype)]);
   const most = phase.kind === "response" ? RESPONSE_CELLS : Number.POSITIVE_INFINITY;
-  return Math.max(Math.min(most, Math.floor(bytes / perCell)), leastCells(phase, Math.floor(columnBytes / perCell)));
+  return Math.max(
+    Math.min(most, Math.floor(bytes / perCell)),
+    leastCells(phase, Math.floor(tileBytes.columns / perCell)),
+  );
 }
 
 /** Slices as large as tiles where the phase's units are rows apart, and still some for each of `threads`. */

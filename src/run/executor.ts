@@ -1,7 +1,8 @@
 // What the calls of a pool share: its memory, its threads, who computes what, and the event loop's turns.
 import { instantiate, type Kernels, kernelModule } from "../../workers/kernels.js";
+import type { TileBytes } from "../../workers/operands.js";
 import type { WorkerData } from "../../workers/task.js";
-import { columnBytesFor } from "../../workers/tiles.js";
+import { tileBytesFor } from "../../workers/tiles.js";
 import { nextTurn } from "../clock.js";
 import type { Arena } from "../memory/arena.js";
 import { StageMemory } from "../memory/stages.js";
@@ -51,8 +52,7 @@ export class Executor {
   readonly threads: number;
   readonly stripeBytes: number;
   readonly partCells: number;
-  /** Bytes of a tile of columns, at most. */
-  readonly columnBytes: number;
+  readonly tileBytes: TileBytes;
   #kernels: Kernels | undefined;
   #cellsSinceTurn = 0;
 
@@ -75,7 +75,7 @@ export class Executor {
     this.slicer = slicer;
     this.stripeBytes = stripeBytes;
     this.partCells = partCells;
-    this.columnBytes = columnBytesFor(threads + 1, arena.limit);
+    this.tileBytes = tileBytesFor(threads + 1, arena.limit);
   }
 
   allocate<D extends Dtype>(operation: string, dtype: D, shape: Shape, zeroed: boolean): Tensor<D> {

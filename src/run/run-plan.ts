@@ -63,7 +63,7 @@ export function* runPlan(
         }
       }
     }
-    const tables = new StripeTables(operation, workspace, call.inputs, bytes, executor.columnBytes);
+    const tables = new StripeTables(operation, workspace, call.inputs, bytes, executor.tileBytes);
     const parts = new Parts(log, executor.partCells);
     for (const stripe of stripes()) {
       tables.begin(stripe);

@@ -54,7 +54,7 @@ export class Runner {
     this.#ticket = queued ? executor.jobs.ticket(operation) : undefined;
     const bytes = phases.map((phase) =>
       staged || logged
-        ? stagedBytesOf(phase, { dtype, columnBytes: executor.columnBytes }, backward, logged)
+        ? stagedBytesOf(phase, { dtype, tileBytes: executor.tileBytes }, backward, logged)
         : stageBytesOf(phase, dtype, backward),
     );
     try {
@@ -148,11 +148,9 @@ export class Runner {
 
   #slicesOf(phase: Phase, from: number, to: number): Slices {
     const { staged, logged, dtype } = this.#options;
-    const { slicer, threads, columnBytes } = this.#executor;
+    const { slicer, threads, tileBytes } = this.#executor;
     if (slicer !== undefined) return slicer(phase, from, to);
-    return staged || logged
-      ? stagedSlices(phase, { dtype, columnBytes }, threads, from, to)
-      : slicesOf(phase, from, to);
+    return staged || logged ? stagedSlices(phase, { dtype, tileBytes }, threads, from, to) : slicesOf(phase, from, to);
   }
 }
 

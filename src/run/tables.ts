@@ -1,5 +1,5 @@
 // The tables of a stripe, in the pool's memory: made for the first stripe, used again by those after it.
-import { NO_PARAMETERS, NO_RESULTS, NO_TABLES, NONE, type Operands } from "../../workers/operands.js";
+import { NO_PARAMETERS, NO_RESULTS, NO_TABLES, NONE, type Operands, type TileBytes } from "../../workers/operands.js";
 import { InvalidArgumentError } from "../errors.js";
 import { widenInto } from "../memory/widen.js";
 import type { Block, Workspace } from "../memory/workspace.js";
@@ -20,7 +20,7 @@ export class StripeTables {
   readonly bytes: number;
   readonly #operation: string;
   readonly #workspace: Workspace;
-  readonly #columnBytes: number;
+  readonly #tileBytes: TileBytes;
   readonly #inputs: Inputs;
   /** What steps read where it is, all through the call, and its length when the call began. */
   readonly #given: readonly (readonly [argument: string, array: Float64Array, length: number])[];
@@ -29,8 +29,8 @@ export class StripeTables {
   /** The first affine index of the weights that are there, and how many. */
   #affine: { readonly first: number; readonly count: number } | undefined;
 
-  /** @param bytes what the tables of a stripe may take. @param columnBytes what a tile of columns may. */
-  constructor(operation: string, workspace: Workspace, inputs: Inputs, bytes: number, columnBytes: number) {
+  /** @param bytes what the tables of a stripe may take. */
+  constructor(operation: string, workspace: Workspace, inputs: Inputs, bytes: number, tileBytes: TileBytes) {
     const { moments, sums } = inputs;
     const given: [string, Float64Array][] = [];
     if (moments !== null) given.push(["moments", moments.mean], ["moments", moments.m2]);
@@ -40,7 +40,7 @@ export class StripeTables {
     this.#workspace = workspace;
     this.#inputs = inputs;
     this.bytes = bytes;
-    this.#columnBytes = columnBytes;
+    this.#tileBytes = tileBytes;
   }
 
   /** Throws InvalidArgumentError if moments or sums that came with the call are gone: their buffer was detached, or made shorter. */
@@ -107,7 +107,7 @@ export class StripeTables {
         partials === NONE && !has("moments")
           ? NO_RESULTS
           : { partials: before(partials, segment * PAIR_BYTES), moments: at("moments") },
-      columnBytes: this.#columnBytes,
+      tileBytes: this.#tileBytes,
       continues: continues && (phase.kind === "accumulate" || phase.kind === "differentiate"),
     };
   }

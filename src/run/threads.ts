@@ -18,9 +18,9 @@ const TASK_DONE: TaskEnd = { kind: "done" };
 
 /**
  * Workers compute in WebAssembly's memory: they need little of JavaScript's. What a slice takes is garbage at once; left to itself, V8 lets some 7 MiB
- * of that gather in each thread of a long call (16 GiB from file to file by 4 threads: at most 159 MiB, and 133 so).
+ * of that gather in each thread of a long call (16 GiB from file to file by 4 threads in tiles of 256 KiB: at most 159 MiB, and 133 so).
  */
-const HEAP_MB = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 3 };
+const HEAP = { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 3 };
 
 /** One thread, until it ends. */
 interface Thread {
@@ -109,7 +109,7 @@ export class Threads {
       // Only what may be needed to find modules.
       env: options === undefined ? {} : { NODE_OPTIONS: options },
       argv: [],
-      resourceLimits: HEAP_MB,
+      resourceLimits: HEAP,
     });
     const worker = piscina.threads[0] as Worker;
     const exited = new Promise<void>((resolve) => {
