@@ -105,6 +105,13 @@ export let isPool: (value: unknown) => value is NormPool;
 let checkPool: (pool: unknown, operation: Layer | string) => asserts pool is NormPool;
 /** Throws PoolClosedError too. */
 let checkOpen: (pool: NormPool, operation: Layer | string) => void;
+/** As `run`, for what computes in other ways than the pool's own calls. */
+export let runOn: <T>(
+  pool: NormPool,
+  operation: string,
+  x: Tensor,
+  start: (executor: Executor) => T | Promise<T>,
+) => Promise<T>;
 /** Starts a call of a layer, or of the operation named, unless the pool is closed, and waits for it in `close`. */
 let run: <T>(pool: NormPool, operation: Layer | string, x: Tensor, start: () => T | Promise<T>) => Promise<T>;
 
@@ -454,6 +461,7 @@ export class NormPool implements AsyncDisposable {
       checkPool(pool, operation);
       if (pool.#closed !== undefined) throw new PoolClosedError(nameOf(operation));
     };
+    runOn = (pool, operation, x, start) => run(pool, operation, x, () => start(pool.#executor));
     run = (pool, operation, x, start) => {
       try {
         checkOpen(pool, operation);

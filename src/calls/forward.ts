@@ -199,7 +199,8 @@ function respond(
   });
 }
 
-function affineOf(computation: Normalization): "none" | "channel" | "row" {
+/** What weights that change anything have an entry for. */
+export function affineOf(computation: Normalization): "none" | "channel" | "row" {
   if (isPlain(computation)) return "none";
   return computation.affineRows === true ? "row" : "channel";
 }

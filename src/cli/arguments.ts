@@ -20,6 +20,24 @@ export function parseThreads(text: string): number {
   throw new InvalidArgumentError(`Expected at most ${MAX_THREADS}.`);
 }
 
+/** More would be more files than a folder should have. */
+const MAX_PARTS = 1_000_000;
+
+export function parseParts(text: string): number {
+  const value = parseSize(text);
+  if (value <= MAX_PARTS) return value;
+  throw new InvalidArgumentError(`Expected at most ${MAX_PARTS}.`);
+}
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+
+export function parsePartSize(text: string): number {
+  const [, number = "", unit = ""] = /^(\d+)(|KiB|MiB|GiB|TiB)$/.exec(text) ?? [];
+  const bytes = Number(number) * (UNITS[unit] as number);
+  if (number !== "" && bytes >= 1024 && Number.isSafeInteger(bytes)) return bytes;
+  throw new InvalidArgumentError("Expected 1KiB or more, such as 256MiB or 1GiB.");
+}
+
 export function parseSizes(text: string): number[] {
   return text.split(",").map(parseSize);
 }

@@ -77,7 +77,12 @@ export function addRunOptions(command: Command): Command {
     .option("--quiet", "print nothing but errors", false);
 }
 
-function addLayerOptions(command: Command, { eps, channelAxis, state, options }: LayerCommand): void {
+/** @param saves whether statistics can be kept. */
+export function addLayerOptions(
+  command: Command,
+  { eps, channelAxis, state, options }: LayerCommand,
+  saves = true,
+): void {
   for (const { flags, description, parse, required = false } of options) {
     command.addOption(new Option(flags, description).argParser(parse).makeOptionMandatory(required));
   }
@@ -96,8 +101,10 @@ function addLayerOptions(command: Command, { eps, channelAxis, state, options }:
     .option("--prefix <text>", 'what comes before those names in the file, such as "encoder.norm1."');
   if (state === "weights") return;
   command
-    .option("--train", "normalise with the data's own statistics, and update the running ones")
-    .option("--eval", "normalise with the running statistics (default where --state has them)")
+    .option("--train", `normalise with the data's own statistics${saves ? ", and update the running ones" : ""}`)
+    .option("--eval", "normalise with the running statistics (default where --state has them)");
+  if (!saves) return;
+  command
     .option(
       "--momentum <number>",
       "share of the new statistics in the running ones, or none for the average of all files (default: 0.1)",

@@ -46,7 +46,7 @@ export class Layers implements Work {
   }
 
   prepare(x: Tensor): WorkOnFile {
-    const layer = this.#layerFor(x);
+    const layer = this.layerFor(x);
     const { channelAxis } = this.#options;
     layer.prepare(x.shape, { dtype: x.dtype, channelAxis, partOfBatch: false });
     return {
@@ -55,7 +55,8 @@ export class Layers implements Work {
     };
   }
 
-  #layerFor(x: Tensor) {
+  /** The layer that a file goes through. */
+  layerFor(x: Pick<Tensor, "dtype" | "shape">) {
     if (this.#tracks && this.#last !== undefined) return this.#last;
     const dtype = x.dtype === "float64" ? "float64" : "float32";
     const layer = this.#command.make(x.shape, { ...this.#options, state: this.#state, tracks: this.#tracks, dtype });
@@ -71,7 +72,7 @@ export class Layers implements Work {
   }
 
   /** What a shape lets suspect. */
-  suspect({ shape }: Tensor): string | undefined {
+  suspect({ shape }: Pick<Tensor, "shape">): string | undefined {
     const { channelAxis } = this.#options;
     return this.#command.channelAxis === "guessed" && channelAxis === undefined ? likelyChannelsLast(shape) : undefined;
   }

@@ -10,6 +10,7 @@ import { addCompletionCommand } from "./completion.js";
 import { addFitCommand } from "./fit.js";
 import { addInfoCommand } from "./info.js";
 import { watchSignals } from "./interrupt.js";
+import { addJobCommand } from "./job.js";
 import { addLayerCommands } from "./layer-command.js";
 import { addStatsCommand } from "./stats.js";
 import type { AddCommand } from "./sub-command.js";
@@ -63,6 +64,7 @@ Each command's --help shows its options.`,
   addApplyCommand(add, signal);
   addStatsCommand(add, signal);
   addInfoCommand(add);
+  addJobCommand(add, signal);
   addCompletionCommand(add, program);
   addBenchCommand(add, signal);
   return program;

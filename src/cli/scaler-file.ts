@@ -1,12 +1,10 @@
 // A scaler in a safetensors file: its state, and beside it how it was made.
 import { readSafetensors, readSafetensorsMetadata, StandardScaler, writeSafetensors } from "../index.js";
+import { scalerMetadata } from "../scaler/scaler-state.js";
 import { naming } from "./tensor-file.js";
 
 export async function writeScaler(path: string, scaler: StandardScaler): Promise<void> {
-  const { withMean, withStd, channelAxis } = scaler;
-  await writeSafetensors(path, scaler.stateDict(), {
-    metadata: { with_mean: String(withMean), with_std: String(withStd), channel_axis: String(channelAxis) },
-  });
+  await writeSafetensors(path, scaler.stateDict(), { metadata: scalerMetadata(scaler) });
 }
 
 /** Of a file that says nothing of it, as scikit-learn's attributes saved by Python, the scaler is one by default. */

@@ -55,6 +55,14 @@ export async function lookAt(
   return dtype;
 }
 
+/** The shape of a file's tensor. */
+export async function openShape({ name, path }: Source, options: SourceOptions): Promise<Shape> {
+  const { shape } = await naming(name, () =>
+    withInput("open", path, (input) => locate("open", input, openOptionsOf(options))),
+  );
+  return shape;
+}
+
 export function openSource(
   pool: NormPool,
   { name, path }: Source,
@@ -64,6 +72,6 @@ export function openSource(
   return naming(name, () => pool.open(path, { ...openOptionsOf(options), ...how }));
 }
 
-function openOptionsOf({ dtype, shape, offset, key, member }: SourceOptions): OpenOptions {
+export function openOptionsOf({ dtype, shape, offset, key, member }: SourceOptions): OpenOptions {
   return { dtype, shape, offset, key, member };
 }

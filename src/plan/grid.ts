@@ -57,6 +57,13 @@ export function segmentsOf(phase: MomentsPhase | ReducePhase, units = phase.unit
   return phase.layout === "columns" ? (units / columnTilesOf(phase.width)) * phase.width : units;
 }
 
+/** The first segment of unit `unit`, or one after the last of all. */
+export function segmentAt(phase: MomentsPhase | ReducePhase, unit: number): number {
+  if (phase.layout !== "columns") return unit;
+  const tiles = columnTilesOf(phase.width);
+  return Math.floor(unit / tiles) * phase.width + (unit % tiles) * COLUMN_TILE;
+}
+
 /** Where unit `unit` of the layout `columns` lies: in cells, in segments, and in the columns of all samples. */
 export function columnUnit(phase: Extract<MomentsPhase | ReducePhase, { layout: "columns" }>, unit: number) {
   const tiles = columnTilesOf(phase.width);

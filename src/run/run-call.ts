@@ -40,7 +40,7 @@ function* runScoped<T>(executor: Executor, call: Call<T>): Steps<T> {
     throw publicErrorOf(operation, error);
   } finally {
     call.end?.();
-    close(operation, scope, failed);
+    closeScope(operation, scope, failed);
   }
 }
 
@@ -55,7 +55,7 @@ function* partsOf({ operation, beginParts, watchers }: Call<unknown>): Steps<Par
 }
 
 /** A call that fails has its reason already. */
-function close(operation: string, scope: Scope, failed: boolean): void {
+export function closeScope(operation: string, scope: Scope, failed: boolean): void {
   try {
     scope.close();
   } catch (error) {

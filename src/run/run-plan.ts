@@ -138,14 +138,14 @@ function* runsOf(
   else yield { from: 0, to: phase.units };
 }
 
-function gridOfPhase(phase: MomentsPhase | ReducePhase, { plan }: Stripe) {
+export function gridOfPhase(phase: MomentsPhase | ReducePhase, { plan }: Stripe) {
   const { r, g } = plan.geometry;
   return gridOf(phase, r, phase.kind === "moments" ? g : lanesOf(phase));
 }
 
 /** Runs what is [0, count) a piece at a time, so that the event loop is not held up. */
-function* inPieces(
-  { operation, watchers }: Call<unknown>,
+export function* inPieces(
+  { operation, watchers }: Pick<Call<unknown>, "operation" | "watchers">,
   count: number,
   run: (from: number, to: number) => void,
 ): Steps<void> {

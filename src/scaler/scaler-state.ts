@@ -28,6 +28,19 @@ export function stateOf(fitted: Fitted | null, options: SaveStateOptions | undef
   return saveState(operation, entriesOf(fitted, alike ? [] : [counts.length], true), prefix);
 }
 
+/** How a scaler was made, as strings beside its state in a safetensors file. */
+export function scalerMetadata({
+  withMean,
+  withStd,
+  channelAxis,
+}: {
+  readonly withMean: boolean;
+  readonly withStd: boolean;
+  readonly channelAxis: number;
+}): Readonly<Record<string, string>> {
+  return { with_mean: String(withMean), with_std: String(withStd), channel_axis: String(channelAxis) };
+}
+
 /** What the dict has. @param withStd whether it has to have variances. Throws InvalidArgumentError. */
 export function fittedOf(dict: StateDict, withStd: boolean, options: LoadStateOptions | undefined): Fitted {
   const operation = "StandardScaler.loadStateDict";

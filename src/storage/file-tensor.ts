@@ -121,7 +121,7 @@ export async function createTensor<D extends Dtype>(
 }
 
 /** What comes before the cells. */
-function headerOf(operation: string, path: string, dtype: Dtype, shape: Shape, options: CreateOptions): Buffer {
+export function headerOf(operation: string, path: string, dtype: Dtype, shape: Shape, options: CreateOptions): Buffer {
   const { format = outputFormatOf(path), key = "tensor", metadata = {} } = options;
   for (const option of ["key", "metadata"] as const) {
     if (options[option] === undefined || format === "safetensors") continue;

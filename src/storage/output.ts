@@ -227,13 +227,22 @@ async function openThere(partial: string): Promise<FileHandle | undefined> {
   });
 }
 
-/** Makes the file with the mode, and where that is possible the owner, of the one that it replaces. */
 async function openPartial(partial: string, existing: Stats | undefined, notes?: Notes): Promise<FileHandle> {
   keepFromStaying(partial, notes);
+  try {
+    return await openLike(partial, existing);
+  } catch (error) {
+    forget(partial);
+    throw error;
+  }
+}
+
+/** Makes a file with the mode, and where that is possible the owner, of the one that it replaces. */
+export async function openLike(path: string, existing: Stats | undefined): Promise<FileHandle> {
   let file: FileHandle | undefined;
   try {
     // At no time more open to others than what it replaces.
-    file = await open(partial, "wx+", existing === undefined ? 0o666 : (existing.mode & 0o700) | 0o600);
+    file = await open(path, "wx+", existing === undefined ? 0o666 : (existing.mode & 0o700) | 0o600);
     if (existing === undefined) return file;
     const { uid, gid } = await file.stat();
     // Only root may give files away. Before the mode: it takes setuid bits off.
@@ -242,14 +251,13 @@ async function openPartial(partial: string, existing: Stats | undefined, notes?:
     return file;
   } catch (error) {
     await file?.close().catch(() => {});
-    await rm(partial, { force: true }).catch(() => {});
-    forget(partial);
+    if (file !== undefined) await rm(path, { force: true }).catch(() => {});
     throw error;
   }
 }
 
 /** Without it a new name may be lost with the power. Some systems have no such thing; the file is in its place all the same. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, "r").catch(() => undefined);
   await handle?.sync().catch(() => {});
   await handle?.close().catch(() => {});

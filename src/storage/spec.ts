@@ -35,6 +35,8 @@ export interface FileSpec {
   readonly converted?: Converted;
   /** Of a file that is open: all threads of a process share its descriptors. */
   readonly descriptor?: number;
+  /** Whether it is written to only while it has its path: others may finish it, and then it is theirs. */
+  readonly whileNamed?: true;
   /** Whether it was opened for one call. */
   readonly forCall?: true;
 }

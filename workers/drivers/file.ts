@@ -1,5 +1,5 @@
 // Tensors in files. Each thread reads and writes its own tiles, straight into and out of shared memory; the calling thread moves no cells.
-import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
 import { swap } from "../../src/plan/bytes.js";
 import { CELL_BYTES } from "../../src/plan/cells.js";
 import { convert } from "../../src/plan/convert.js";
@@ -159,13 +159,25 @@ function read({ name: path, descriptor, offset }: FileSpec, bytes: Uint8Array, a
   }
 }
 
-function write({ name: path, descriptor, offset }: FileSpec, bytes: Uint8Array, at: number): void {
+/**
+ * A thread that was stopped goes on when another process may have done its work, and more: so it looks before it writes. The cells were read before:
+ * what it writes then was true while the file was being written.
+ */
+function checkNamed({ path, name, id }: FileSpec): void {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  if (found !== undefined && `${found.dev}:${found.ino}` === id) return;
+  throw new FileFault({ path: name, does: "write", why: "others have finished it" });
+}
+
+function write(spec: FileSpec, bytes: Uint8Array, at: number): void {
+  const { name: path, descriptor, offset } = spec;
   try {
+    if (spec.whileNamed) checkNamed(spec);
     for (let done = 0; done < bytes.length; ) {
       done += writeSync(descriptor as number, bytes, done, bytes.length - done, offset + at + done);
     }
   } catch (error) {
-    throw systemFault(path, "write", error);
+    throw error instanceof FileFault ? error : systemFault(path, "write", error);
   }
 }
 

@@ -1,0 +1,92 @@
+// Ends a job: the output gets its name when all parts are done, and not before. Or nothing is left of it.
+import { readdir, rm, rmdir } from "node:fs/promises";
+import { InvalidArgumentError, WriteFailedError } from "../errors.js";
+import { FINISHED_FILE, inFolder, isOfJob, JOB_FILE, writeRecord } from "./folder.js";
+import { isMerged, isPartDone } from "./left.js";
+import { type JobOptions, type LoadedJob, loadJob, openInput } from "./load-job.js";
+import { isNamed, namePartial, outputInode, removePartial } from "./output-file.js";
+import { phasesOfJob } from "./planned.js";
+import { writeFound } from "./write-found.js";
+
+export interface FinishJobOptions extends JobOptions {
+  /** Whether the job's folder is removed too, and not left for `jobStatus`. Default false. */
+  readonly remove?: boolean | undefined;
+}
+
+/**
+ * Finishes a job whose parts are all done: its output gets its name, on the disk; what the parts left is removed. A job that is finished is left as it is.
+ * @throws (as rejection) InvalidArgumentError where parts are not done; ReadFailedError where an input was changed; FileFormatError, WriteFailedError, also where a
+ * file has the output's name that must not be replaced
+ */
+export async function finishJob(folder: string, options: FinishJobOptions = {}): Promise<void> {
+  const operation = "finishJob";
+  const { remove = false, ...rest } = options;
+  const loaded = await loadJob(operation, folder, rest);
+  const { job } = loaded;
+  if (!loaded.finished) {
+    // Another process may have ended between giving it its name and saying so.
+    if (!(await isNamed(operation, loaded))) {
+      await complete(operation, loaded, rest).catch(async (error) => {
+        // Or do the same at the same time.
+        if (!(await isNamed(operation, loaded))) throw error;
+      });
+    }
+    await writeRecord(operation, inFolder(loaded.folder, FINISHED_FILE), { job: job.id });
+  }
+  await clear(operation, loaded, remove ? () => true : (name) => name !== JOB_FILE && name !== FINISHED_FILE);
+}
+
+async function complete(operation: string, loaded: LoadedJob, options: JobOptions): Promise<void> {
+  const { job, folder } = loaded;
+  await checkDone(operation, loaded);
+  const existing = await outputInode(job);
+  if (existing !== undefined && !job.output.force) {
+    throw new WriteFailedError(operation, job.output.path, "it exists, and the job was planned to replace none");
+  }
+  for (const input of job.inputs) (await openInput(operation, input)).dispose();
+  if (job.output.cells === null) {
+    await writeFound(operation, loaded, options);
+    return;
+  }
+  await namePartial(operation, { folder, job });
+}
+
+const NAMED = 8;
+
+/** Throws InvalidArgumentError that names parts that are not done. */
+async function checkDone(operation: string, loaded: LoadedJob): Promise<void> {
+  const { job, plans } = loaded;
+  const fail = (received: string) =>
+    new InvalidArgumentError(operation, "folder", "a job whose parts are all done", received);
+  if (!(await isMerged(operation, loaded))) throw fail("one whose moments are not merged");
+  if (!phasesOfJob(job, plans).includes("apply")) return;
+  const left: number[] = [];
+  for (let part = 0; part < job.parts && left.length <= NAMED; part++) {
+    if (!(await isPartDone(operation, loaded, "apply", part))) left.push(part);
+  }
+  if (left.length === 0) return;
+  const names = left.slice(0, NAMED).join(", ");
+  throw fail(
+    `one without ${left.length === 1 ? "part" : "parts"} ${names}${left.length > NAMED ? " and more" : ""} of apply`,
+  );
+}
+
+/**
+ * Ends a job, finished or not: nothing is left of it but an output that has its name already.
+ * @throws (as rejection) as `jobStatus`, WriteFailedError
+ */
+export async function removeJob(folder: string, options: JobOptions = {}): Promise<void> {
+  const operation = "removeJob";
+  const loaded = await loadJob(operation, folder, options);
+  await clear(operation, loaded, () => true);
+}
+
+/** Removes files of the job's folder, and the folder when it is empty. */
+async function clear(operation: string, { folder, job }: LoadedJob, goes: (name: string) => boolean): Promise<void> {
+  if (job.output.cells !== null) await removePartial(operation, job);
+  // What says what the job is goes last: until then it can be begun again.
+  const names = (await readdir(folder)).filter((name) => isOfJob(name) && goes(name));
+  names.sort((a, b) => Number(a === JOB_FILE) - Number(b === JOB_FILE));
+  for (const name of names) await rm(inFolder(folder, name), { force: true });
+  if (goes(JOB_FILE)) await rmdir(folder).catch(() => {});
+}

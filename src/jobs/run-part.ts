@@ -1,0 +1,116 @@
+// Does one part of a job. Whoever does it, and however often: what it leaves is the same.
+import { describe } from "../describe.js";
+import { AbortedError, InvalidArgumentError, WriteFailedError } from "../errors.js";
+import type { PartPhase } from "../plan/parts.js";
+import { isPool, type NormPool, runOn } from "../pool.js";
+import type { Progress } from "../run/call.js";
+import { runApplyPart, runMomentsPart } from "../run/run-part.js";
+import { drive } from "../run/steps.js";
+import { inFolder, MOMENTS_FILE, partFile, writeRecord } from "./folder.js";
+import { checkPhase, isPartDone, momentsHead, type PartNote, partialsHead } from "./left.js";
+import { type JobOptions, type LoadedJob, loadJob, loadWeights, openInput } from "./load-job.js";
+import { NumbersReader, writeNumbers } from "./numbers-file.js";
+import { openPartialTensor, syncPartial } from "./output-file.js";
+import { applyCallOf, momentsCallOf, phasesOfJob, unitsByInput } from "./planned.js";
+
+export interface RunPartOptions extends JobOptions {
+  /** Told after some slices of the part. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/**
+ * Does part `part`, 0 or more, of a phase of a job: `moments` before the merge, `apply` after it. A part that is done is not done again, nor one of a job that is finished.
+ * It is done when it is on the disk.
+ * @throws (as rejection) InvalidArgumentError, also where the job has no such part or its moments are not merged; ReadFailedError where an input is not what it was when
+ * the job was planned; FileFormatError where the job's files are not what they were; WriteFailedError, WorkerFailedError, AbortedError, PoolClosedError
+ */
+export async function runPart(
+  pool: NormPool,
+  folder: string,
+  phase: PartPhase,
+  part: number,
+  options: RunPartOptions = {},
+): Promise<void> {
+  const operation = "runPart";
+  if (!isPool(pool)) throw new InvalidArgumentError(operation, "pool", "a NormPool", describe(pool));
+  const loaded = await loadJob(operation, folder, options);
+  const { job, finished } = loaded;
+  checkPhase(operation, loaded, phase);
+  if (!Number.isSafeInteger(part) || part < 0 || part >= job.parts) {
+    throw new InvalidArgumentError(operation, "part", `0 to ${job.parts - 1}`, describe(part));
+  }
+  if (finished || (await isPartDone(operation, loaded, phase, part))) return;
+  const run = { operation, pool, loaded, part, options };
+  try {
+    if (phase === "moments") await findPartials(run);
+    else await applyPart(run);
+  } catch (error) {
+    // Others may have done it, and all else: what they finished is not to be written to.
+    const now = await loadJob(operation, folder, options).catch(() => undefined);
+    if (now?.finished !== true || now.job.id !== job.id) throw error;
+  }
+}
+
+interface Run {
+  readonly operation: string;
+  readonly pool: NormPool;
+  readonly loaded: LoadedJob;
+  readonly part: number;
+  readonly options: RunPartOptions;
+}
+
+async function findPartials({ operation, pool, loaded, part, options }: Run): Promise<void> {
+  const { folder, job, plans } = loaded;
+  const head = partialsHead(job, plans, part);
+  await writeNumbers(operation, inFolder(folder, head.name), head, async (writer) => {
+    for (const { planned, units } of unitsByInput(job, plans, "moments", part)) {
+      using x = await openInput(operation, planned.input);
+      const call = momentsCallOf(operation, planned, job, options);
+      await runOn(pool, operation, x, (executor) =>
+        drive(runMomentsPart(executor, call, x, units, (pairs) => writer.put(pairs))),
+      );
+    }
+    throwIfAborted(operation, options);
+  });
+}
+
+async function applyPart({ operation, pool, loaded, part, options }: Run): Promise<void> {
+  const { folder, job, plans } = loaded;
+  const reader = await openMoments(operation, loaded);
+  try {
+    const opened = await openPartialTensor(operation, job);
+    if (opened === undefined) {
+      throw new WriteFailedError(operation, job.output.path, "the file that the job writes to is gone: plan it again");
+    }
+    using y = opened.y;
+    for (const { planned, units } of unitsByInput(job, plans, "apply", part)) {
+      using x = await openInput(operation, planned.input);
+      const call = applyCallOf(operation, planned, job, options, await loadWeights(operation, loaded), folder);
+      await runOn(pool, operation, x, (executor) =>
+        drive(
+          runApplyPart(executor, call, x, y, units, async (pairs, first) => {
+            await (reader as NumbersReader).fill(pairs, 2 * first);
+          }),
+        ),
+      );
+    }
+    throwIfAborted(operation, options);
+    await syncPartial(operation, job);
+    const note: PartNote = { job: job.id, part, inode: opened.inode };
+    await writeRecord(operation, inFolder(folder, partFile("apply", part)), note);
+  } finally {
+    await reader?.close();
+  }
+}
+
+/** The merged moments; undefined of a job that needs none. Throws InvalidArgumentError where they are not merged. */
+async function openMoments(operation: string, { folder, job, plans }: LoadedJob): Promise<NumbersReader | undefined> {
+  if (!phasesOfJob(job, plans).includes("moments")) return undefined;
+  const reader = await NumbersReader.open(operation, inFolder(folder, MOMENTS_FILE), momentsHead(job, plans));
+  if (reader !== undefined) return reader;
+  throw new InvalidArgumentError(operation, "folder", "a job whose moments are merged", "one whose moments are not");
+}
+
+function throwIfAborted(operation: string, { signal }: JobOptions): void {
+  if (signal?.aborted) throw new AbortedError(operation, signal.reason);
+}

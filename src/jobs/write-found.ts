@@ -1,0 +1,52 @@
+// The output of a job whose output has no cells: what was found of its inputs.
+import type { SetMoments } from "../merge/moments.js";
+import { unpackInto } from "../merge/moments.js";
+import { cellsPerSet, setCount } from "../plan/geometry.js";
+import { type Fitted, merged } from "../scaler/fitted.js";
+import { withoutNaN } from "../scaler/part-moments.js";
+import { scalerMetadata, stateOf } from "../scaler/scaler-state.js";
+import { writeSafetensors } from "../storage/safetensors-write.js";
+import { inFolder, MOMENTS_FILE } from "./folder.js";
+import { momentsHead } from "./left.js";
+import { type JobOptions, type LoadedJob, openInput } from "./load-job.js";
+import { NumbersReader } from "./numbers-file.js";
+
+/** Writes what was found of a job without cells. */
+export async function writeFound(operation: string, loaded: LoadedJob, options: JobOptions): Promise<void> {
+  const { job, plans, folder } = loaded;
+  const { work, output } = job;
+  const head = momentsHead(job, plans);
+  const reader = (await NumbersReader.open(operation, inFolder(folder, MOMENTS_FILE), head)) as NumbersReader;
+  try {
+    let [first, fitted]: [number, Fitted | null] = [0, null];
+    for (const { input, plan } of plans) {
+      const sets = setCount(plan.geometry);
+      const pairs = new Float64Array(2 * sets);
+      await reader.fill(pairs, first);
+      first += pairs.length;
+      const moments: SetMoments = {
+        count: cellsPerSet(plan.geometry),
+        mean: new Float64Array(sets),
+        m2: new Float64Array(sets),
+      };
+      unpackInto(moments, 0, pairs);
+      if (work.kind === "fit") {
+        using x = await openInput(operation, input);
+        const { channelAxis } = work;
+        fitted = merged(fitted, await withoutNaN(operation, x, moments, { channelAxis, signal: options.signal }));
+      } else {
+        const state = {
+          count: { shape: [], data: BigInt64Array.of(BigInt(moments.count)) },
+          mean: { shape: [sets], data: moments.mean },
+          m2: { shape: [sets], data: moments.m2 },
+        };
+        await writeSafetensors(output.path, state);
+        return;
+      }
+    }
+    if (work.kind === "fit")
+      await writeSafetensors(output.path, stateOf(fitted, undefined), { metadata: scalerMetadata(work) });
+  } finally {
+    await reader.close();
+  }
+}
