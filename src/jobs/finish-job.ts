@@ -24,15 +24,12 @@ export async function finishJob(folder: string, options: FinishJobOptions = {}):
   const loaded = await loadJob(operation, folder, rest);
   const { job } = loaded;
   if (!loaded.finished) {
-    // Another process may have ended between giving it its name and saying so.
-    if (!(await isNamed(operation, loaded))) {
-      await complete(operation, loaded, rest).catch(async (error) => {
-        // Or do the same at the same time.
-        if (!(await isNamed(operation, loaded))) throw error;
-      });
-    }
-    await writeRecord(operation, inFolder(loaded.folder, FINISHED_FILE), { job: job.id });
+    await complete(operation, loaded, rest).catch(async (error) => {
+      // Another process may have done the same at the same time.
+      if (!(await isNamed(operation, loaded))) throw error;
+    });
   }
+  await writeRecord(operation, inFolder(loaded.folder, FINISHED_FILE), { job: job.id });
   await clear(operation, loaded, remove ? () => true : (name) => name !== JOB_FILE && name !== FINISHED_FILE);
 }
 
