@@ -545,31 +545,26 @@ test("a signal ends a part, which leaves nothing", async () => {
   expect(readdirSync(at("job"))).toEqual(["job.json"]);
 });
 
-test("by plain commands: each part a process, for a layer with moments and one without", () => {
-  for (const [name, phases] of [
-    ["batch-norm", ["moments", "apply"]],
-    ["layer-norm", ["apply"]],
-  ] as const) {
-    expect(runIn(folder, [name, "x.npy", "-o", "whole.npy", "--force"]).status).toBe(0);
-    const planned = runIn(folder, ["job", "plan", name, "x.npy", "-o", "y.npy", "--parts", "2", "--job", "job"]);
-    expect(planned.stderr).toBe("");
-    expect(planned.stdout).toContain("normpool job run job apply PART");
-    for (const phase of ["moments", "apply"]) {
-      for (const part of ["1", "0"]) {
-        const { status, stdout, stderr } = runIn(folder, ["job", "run", "job", phase, part]);
-        expect([status, stderr]).toEqual([0, ""]);
-        const isOne = (phases as readonly string[]).includes(phase);
-        expect(stdout).toBe(
-          isOne ? `done: part ${part} of ${phase}\n` : "job has no moments: there is nothing to do\n",
-        );
-      }
-      if (phase === "moments") expect(runIn(folder, ["job", "merge", "job"]).status).toBe(0);
+test.each([
+  ["batch-norm", "2", ["moments", "apply"]],
+  ["layer-norm", "1", ["apply"]],
+] as const)("by plain commands, %s in %s parts: each part a process", (name, count, phases) => {
+  expect(runIn(folder, [name, "x.npy", "-o", "whole.npy"]).status).toBe(0);
+  const planned = runIn(folder, ["job", "plan", name, "x.npy", "-o", "y.npy", "--parts", count, "--job", "job"]);
+  expect(planned.stderr).toBe("");
+  expect(planned.stdout).toContain("normpool job run job apply PART");
+  for (const phase of ["moments", "apply"]) {
+    for (let part = Number(count) - 1; part >= 0; part--) {
+      const { status, stdout, stderr } = runIn(folder, ["job", "run", "job", phase, String(part)]);
+      expect([status, stderr]).toEqual([0, ""]);
+      const isOne = (phases as readonly string[]).includes(phase);
+      expect(stdout).toBe(isOne ? `done: part ${part} of ${phase}\n` : "job has no moments: there is nothing to do\n");
     }
-    const status = JSON.parse(runIn(folder, ["job", "status", "job", "--json"]).stdout);
-    expect(status.phases).toEqual(phases.map((phase) => ({ phase, parts: 2, done: 2 })));
-    expect(runIn(folder, ["job", "finish", "job", "--remove"]).stdout).toBe(`finished: ${status.output}\n`);
-    expect(Buffer.compare(readFileSync(at("y.npy")), readFileSync(at("whole.npy")))).toBe(0);
-    expect(readdirSync(folder).sort()).toEqual(["whole.npy", "x.npy", "y.npy"]);
-    rmSync(at("y.npy"));
+    if (phase === "moments") expect(runIn(folder, ["job", "merge", "job"]).status).toBe(0);
   }
+  const status = JSON.parse(runIn(folder, ["job", "status", "job", "--json"]).stdout);
+  expect(status.phases).toEqual(phases.map((phase) => ({ phase, parts: Number(count), done: Number(count) })));
+  expect(runIn(folder, ["job", "finish", "job", "--remove"]).stdout).toBe(`finished: ${status.output}\n`);
+  expect(Buffer.compare(readFileSync(at("y.npy")), readFileSync(at("whole.npy")))).toBe(0);
+  expect(readdirSync(folder).sort()).toEqual(["whole.npy", "x.npy", "y.npy"]);
 });
