@@ -110,17 +110,10 @@ describe("the module", () => {
 
 /** x * scale + shift as takeSingle has it. */
 function onLine(x: number, scale: number, shift: number): number {
-  const nearest = Math.fround(scale);
-  const high = Math.abs(nearest) > Math.abs(scale) ? towardsZero(nearest) : nearest;
-  const low = Math.fround(scale - high) || Math.fround(high * 2 ** -30);
+  const power = Math.sign(scale) * 2 ** Math.floor(Math.log2(Math.abs(scale)));
+  const rest = Math.fround(scale - power);
+  const [high, low] = rest === 0 ? [power / 2, power / 2] : [power, rest];
   return Math.fround(Math.fround(x * high) + Math.fround(Math.fround(x * low) + Math.fround(shift)));
-}
-
-function towardsZero(value: number): number {
-  const cell = Float32Array.of(value);
-  const bits = new Uint32Array(cell.buffer);
-  bits[0] = (bits[0] as number) - 1;
-  return cell[0] as number;
 }
 
 describe("applyF32Run with a mean of 0", () => {

@@ -122,20 +122,22 @@ const LEAST: f64 = 1e-30;
 /**
  * Takes x * scale + shift as a line of float32 numbers. False where they do not hold it: then float64 is to compute it.
  *
- * `high` is the scale without its last digits, `low` the rest. The product with `high` and the sum are rounded, half an ulp each of a number that is the
- * result but for the shift: so the shift is to be small, or a bias that the promise counts. `low` has the sign of the scale and is never 0, which
- * costs 2^-30 of y, so that an infinite cell is the same Infinity twice. An offset of 0 is -0, which leaves a y of -0 alone.
+ * `high` is the power of two below the scale, so that the product with it is exact; `low` is the rest, less than half of the scale. So what is rounded
+ * is half as large as the result, but for the result itself. `low` has the sign of the scale and is never 0, so that an infinite cell is the same
+ * Infinity twice. An offset of 0 is -0, which leaves a y of -0 alone.
  */
 export function takeSingle(scale: f64, shift: f64): bool {
   const size = Math.abs(scale);
   // As what has to hold: NaN fails.
   const holds = size < LARGEST && (size > LEAST || size == 0) && Math.abs(shift) < LARGEST;
   if (!holds) return false;
-  const nearest = <f32>scale;
-  // The next number towards 0.
-  high = Math.abs(<f64>nearest) > size ? reinterpret<f32>(reinterpret<u32>(nearest) - 1) : nearest;
+  // The sign and the exponent.
+  high = <f32>reinterpret<f64>(reinterpret<u64>(scale) & 0xfff0000000000000);
   low = <f32>(scale - <f64>high);
-  if (low == 0) low = high * <f32>9.313225746154785e-10;
+  if (low == 0) {
+    high /= 2;
+    low = high;
+  }
   offset = shift == 0 ? <f32>-0.0 : <f32>shift;
   return true;
 }
