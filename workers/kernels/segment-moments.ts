@@ -141,12 +141,13 @@ export function wellConditioned(n: f64): bool {
 }
 
 /**
- * Whether at least four of the sums by blocks that `blockSquares` is the sum of count as much as the others, by their participation ratio. A
- * cell's deviation, its square and the sums that it goes through are rounded 8 times: 4 ulp of y at worst, where it is most of M2.
+ * Whether at least six of the sums by blocks that `blockSquares` is the sum of count as much as the others, by their participation ratio. A
+ * cell's deviation, its square and the sums that it goes through are rounded 8 times: 4 ulp of y at worst, where it is most of M2. 256 normal cells
+ * have eight such sums, and a ratio of 7.5.
  */
 @inline
 export function isSpread(blockSquares: f64, blockQuads: f64): bool {
-  return blockSquares * blockSquares >= 4 * blockQuads;
+  return blockSquares * blockSquares >= 6 * blockQuads;
 }
 
 @inline
