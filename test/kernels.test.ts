@@ -186,7 +186,8 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
         // Far from 0 float64, rounded once.
         [() => applyRun(X + off, Y + off, length, 3.1, 0.7, -0.2), (x) => (x - 3.1) * 0.7 + -0.2],
         [() => applyRun(X + off, Y + off, length, 3.1, 0.7, 0), (x) => (x - 3.1) * 0.7],
-        [withCells(3.1), (x, i) => weighed((x - 3.1) * 0.7, i) + (bias[i] as number)],
+        // With weights of each cell xhat is rounded first.
+        [withCells(3.1), (x, i) => Math.fround(weighed(Math.fround((x - 3.1) * 0.7), i)) + (bias[i] as number)],
         // Near it float32, each step rounded.
         [() => applyRun(X + off, Y + off, length, 0, 0.7, -0.2), (x) => onLine(x, 0.7, -0.2)],
         [() => applyRun(X + off, Y + off, length, 0, -0.7, 0), (x) => onLine(x, -0.7, -0)],
