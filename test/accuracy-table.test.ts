@@ -19,7 +19,7 @@ test("README.md and docs/pytorch.md say the table's numbers", () => {
   const pytorch = readDocument("docs/pytorch.md").replace(/\s+/g, " ");
   const [lastTheirs, lastOurs] = cellsOf("GroupNorm channels-last");
   expect(pytorch).toContain(
-    `LayerNorm is off by ${theirs}, channels last its GroupNorm by ${lastTheirs}; here both are by less than 5e-7`,
+    `LayerNorm is off by ${theirs}, channels last its GroupNorm by ${lastTheirs}; here both are by less than 8e-7`,
   );
-  expect(Math.max(Number(ours), Number(lastOurs))).toBeLessThan(5e-7);
+  expect(Math.max(Number(ours), Number(lastOurs))).toBeLessThan(8e-7);
 });

@@ -17,6 +17,7 @@ import {
   RMSNorm,
 } from "../src/index.js";
 import type { Parameter } from "../src/tensor/parameter.js";
+import { expectWithin } from "./accuracy-bounds.js";
 import {
   batchNorm,
   groupNorm,
@@ -26,6 +27,7 @@ import {
   type ReferenceOptions,
   rmsNorm,
 } from "./reference.js";
+import { spacing } from "./rounding.js";
 import { expectWithinUlps, normal } from "./support.js";
 
 const MEANS = [0, 1, 1e2, 1e4, 1e6];
@@ -175,6 +177,12 @@ describe.each(MEANS)("with mean %s and deviation 1", (mean) => {
     weight.set(normal(weight.length, 7, 1, 0.5));
     bias.set(normal(bias.length, 8));
     using y = await pool.forward(layer, x);
-    expectWithinUlps(y.data, c.reference(data, { weight, bias }).y, 3);
+    // The ulp is that of |w| * max(1, |xhat|) + |b|: a parameter for each cell is what a weight of 0 leaves of a bias.
+    const each = (entries: Parameter) => c.reference(data, { weight: weight.map(() => 0), bias: entries }).y;
+    const [xhat, factors, shifts] = [c.reference(data, {}).y, each(weight), each(bias)];
+    expectWithin("y", y.data, c.reference(data, { weight, bias }).y, (_, i) => {
+      const factor = Math.abs(factors[i] as number) * Math.max(1, Math.abs(xhat[i] as number));
+      return 3 * spacing("float32", factor + Math.abs(shifts[i] as number));
+    });
   });
 });

@@ -51,14 +51,35 @@ export function expectOutput(given: Given<Dtype>, x: ArrayBufferView, output: Ar
   const result = resultDtype(dtype) as FloatDtype;
   const numbers = numbersOf(result, output);
   if (result !== "float64") {
-    // A mean that is off by a share of the deviation moves every cell by that much, whatever its result.
-    const least = layerCase.mean === "none" ? 0 : 1;
-    const scale = (expected: number) => Math.max(least, Math.abs(expected));
+    const scale = scaleOf(given, numbersOf(dtype, x), y);
     expectWithin("output", numbers, y, withinUlps(result, weight || bias ? 3 : 2, scale));
     return;
   }
   const sets = sets64(layerCase, layer, mean, variance);
   expectWithin("output", numbers, y, output64(sets, largestOf(weight, 1), largest(y) + largestOf(bias, 0)));
+}
+
+/**
+ * What a result's ulp is that of: |w| * max(1, |xhat|) + |b|, as docs/accuracy.md promises. A mean that is off by a share of the deviation moves every
+ * cell by that much, whatever its result; where none is taken off the 1 does not count.
+ */
+function scaleOf({ layerCase, layer }: Given<Dtype>, x: ArrayLike<number>, y: ArrayLike<number>): Bound {
+  const { weight, bias } = layer;
+  const least = layerCase.mean === "none" ? 0 : 1;
+  if (!weight) return (expected) => Math.max(least, Math.abs(expected));
+  const [ownWeight, ownBias] = [weight.slice(), bias?.slice()];
+  weight.fill(1);
+  bias?.fill(0);
+  const xhat = layerCase.forward(layer, x as never).y;
+  weight.fill(0);
+  if (ownBias) bias?.set(ownBias);
+  const shifts = layerCase.forward(layer, x as never).y;
+  weight.set(ownWeight);
+  return (_, i) => {
+    const [size, shift] = [Math.abs(xhat[i] as number), shifts[i] as number];
+    const product = Math.abs((y[i] as number) - shift);
+    return (size === 0 ? 0 : (product / size) * Math.max(least, size)) + Math.abs(shift);
+  };
 }
 
 /** Holds the gradients of a layer given the cells x, and g for its output, within the bounds. Not LocalResponseNorm of float64. */

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { NOTHING } from "../src/merge/statistics.js";
-import { NEAR } from "../src/merge/tables.js";
+import { CENTRED, NEAR } from "../src/merge/tables.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
 import { DIRECT_WINDOW, TABLE_FIELDS } from "../src/plan/phase.js";
 import {
@@ -19,6 +19,7 @@ import { instantiate, type Kernels, kernelModule } from "../workers/kernels.js";
 import { STAGE_BYTES, STAGE_COLUMNS } from "../workers/scratch.js";
 import { wasm } from "../workers/webassembly.js";
 import { layerNorm } from "./reference.js";
+import { spacing } from "./rounding.js";
 import { expectSameBits, normal } from "./support.js";
 
 // Edges: a pair (2), the unrolled loops (8, 16), a block (64), the first sums by blocks (256), a segment (16384), and one to either side.
@@ -107,6 +108,55 @@ describe("the module", () => {
   });
 });
 
+/** x * scale + shift as takeSingle has it. */
+function onLine(x: number, scale: number, shift: number): number {
+  const power = Math.sign(scale) * 2 ** Math.floor(Math.log2(Math.abs(scale)));
+  const rest = Math.fround(scale - power);
+  const [high, low] = rest === 0 ? [power / 2, power / 2] : [power, rest];
+  return Math.fround(Math.fround(x * high) + Math.fround(Math.fround(x * low) + Math.fround(shift)));
+}
+
+describe("applyF32Run with a mean of 0", () => {
+  // What float32 lanes would lose: the scale's or the shift's digits, or the product's.
+  const ENDS = [0, 1e-45, 1e-38, 1e-31, 1e-29, 1e-3, 1, 3.3, 1e29, 1e31, 3e38, 1e300].flatMap((size) => [size, -size]);
+
+  test.each(ENDS)("and a scale of %d is within 2 ulp of each result, and of every shift", (scale) => {
+    const data = Float32Array.of(0, -0, 1e-45, 1e-30, -1, 3.7, 1e20, -3e38, 1, 2, 3, 4, 5, 6, 7, 8, 9);
+    put(X, data);
+    for (const shift of ENDS) {
+      kernels.float32.applyRun(X, Y, data.length, 0, scale, shift);
+      for (const [i, y] of cellsAt(Y, data.length).entries()) {
+        const [product, exact] = [(data[i] as number) * scale, (data[i] as number) * scale + shift];
+        const rounded = Math.fround(exact);
+        if (!Number.isFinite(rounded) || Object.is(y, rounded)) expect(y).toBe(rounded);
+        else
+          expect(Math.abs(y - exact)).toBeLessThanOrEqual(2 * spacing("float32", Math.abs(product) + Math.abs(shift)));
+      }
+    }
+  });
+
+  test.each([0.7, 1, -2, 1 / 3, 0])("and a scale of %d leaves NaN, Infinity and -0 what they are", (scale) => {
+    const data = Float32Array.of(
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      Number.NEGATIVE_INFINITY,
+      -0,
+      0,
+      1,
+      2,
+      3,
+      Number.NEGATIVE_INFINITY,
+    );
+    put(X, data);
+    for (const shift of [0, 3, -3]) {
+      kernels.float32.applyRun(X, Y, data.length, 0, scale, shift);
+      // A shift of 0 is not added.
+      const expected = data.map((x) => (shift === 0 ? x * scale : x * scale + shift));
+      for (const i of [0, 1, 2, 3, 4, 8]) expect(cellsAt(Y, data.length)[i]).toBe(expected[i]);
+    }
+  });
+});
+
 describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
   test.each(SEGMENT_LENGTHS)("momentsF32Stretches of %i cells agrees with float64", (length) => {
     const data = normal(2 * length, length, 100);
@@ -120,29 +170,38 @@ describe.each(MISALIGNMENTS)("%i bytes off a vector's alignment", (off) => {
     }
   });
 
-  test.each(LENGTHS)("applyF32Run and applyF32Cells of %i cells round once, and touch nothing beside", (length) => {
-    const data = normal(length, length, 3);
-    put(X + off, data);
-    doublesAt(WEIGHT, length).set(normal(length, 1));
-    doublesAt(BIAS, length).set(normal(length, 2));
-    const weight = doublesAt(WEIGHT, length);
-    const bias = doublesAt(BIAS, length);
-    const apply: [() => void, (x: number, i: number) => number][] = [
-      [() => kernels.float32.applyRun(X + off, Y + off, length, 3.1, 0.7, -0.2), (x) => (x - 3.1) * 0.7 + -0.2],
-      [() => kernels.float32.applyRun(X + off, Y + off, length, 3.1, 0.7, 0), (x) => (x - 3.1) * 0.7],
-      [
-        () => kernels.float32.applyCells(X + off, Y + off, length, 3.1, 0.7, WEIGHT, BIAS),
-        (x, i) => (x - 3.1) * 0.7 * (weight[i] as number) + (bias[i] as number),
-      ],
-    ];
-    for (const [run, formula] of apply) {
-      put(Y + off - 4, new Float32Array(length + 2).fill(-7));
-      run();
-      expectSameBits(cellsAt(Y + off, length), Float32Array.from(data, formula));
-      expect(cellsAt(Y + off - 4, 1)[0]).toBe(-7);
-      expect(cellsAt(Y + off + 4 * length, 1)[0]).toBe(-7);
-    }
-  });
+  test.each(LENGTHS)(
+    "applyF32Run and applyF32Cells of %i cells write what their formulas have, and touch nothing beside",
+    (length) => {
+      const data = normal(length, length, 3);
+      put(X + off, data);
+      put(WEIGHT + off, normal(length, 1));
+      put(BIAS + off, normal(length, 2));
+      const [weight, bias] = [cellsAt(WEIGHT + off, length), cellsAt(BIAS + off, length)];
+      const { applyRun, applyCells } = kernels.float32;
+      const withCells = (mean: number) => () =>
+        applyCells(X + off, Y + off, length, mean, 0.7, WEIGHT + off, BIAS + off);
+      const weighed = (y: number, i: number) => y * (weight[i] as number);
+      const apply: [() => void, (x: number, i: number) => number][] = [
+        // Far from 0 float64, rounded once.
+        [() => applyRun(X + off, Y + off, length, 3.1, 0.7, -0.2), (x) => (x - 3.1) * 0.7 + -0.2],
+        [() => applyRun(X + off, Y + off, length, 3.1, 0.7, 0), (x) => (x - 3.1) * 0.7],
+        // With weights of each cell xhat is rounded first.
+        [withCells(3.1), (x, i) => Math.fround(weighed(Math.fround((x - 3.1) * 0.7), i)) + (bias[i] as number)],
+        // Near it float32, each step rounded.
+        [() => applyRun(X + off, Y + off, length, 0, 0.7, -0.2), (x) => onLine(x, 0.7, -0.2)],
+        [() => applyRun(X + off, Y + off, length, 0, -0.7, 0), (x) => onLine(x, -0.7, -0)],
+        [withCells(0.1), (x, i) => Math.fround(weighed(onLine(x, 0.7, -0.1 * 0.7), i)) + (bias[i] as number)],
+      ];
+      for (const [run, formula] of apply) {
+        put(Y + off - 4, new Float32Array(length + 2).fill(-7));
+        run();
+        expectSameBits(cellsAt(Y + off, length), Float32Array.from(data, formula));
+        expect(cellsAt(Y + off - 4, 1)[0]).toBe(-7);
+        expect(cellsAt(Y + off + 4 * length, 1)[0]).toBe(-7);
+      }
+    },
+  );
 
   test.each([...SEGMENT_LENGTHS, 16385, 32_768])(
     "normalizeF32Sets of %i cells: fused or alone, the same bits",
@@ -223,6 +282,7 @@ test("the constants that the calling side has too are equal in the kernels", () 
     PROPAGATE_FIELDS: TABLE_FIELDS.propagate,
     COLUMN_NUMBERS: (STAGE_BYTES - STAGE_COLUMNS) / 8 / COLUMN_TILE,
     NEAR,
+    CENTRED,
     NOTHING,
     DIRECT_WINDOW,
     ...Object.fromEntries(RESPONSE_STEPS.map(({ name, code }) => [name, code])),

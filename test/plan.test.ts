@@ -81,7 +81,8 @@ describe("a plan", () => {
               [half, count],
               [0, half],
             ] as const) {
-              fillTable(phase, geometry, ofMoments(moments, 0, 1, "deviation"), null, table, from, to);
+              const statistics = { ...ofMoments(moments, 0, 1, "deviation"), folded: false };
+              fillTable(phase, geometry, statistics, null, table, from, to);
             }
             const perSet = perSample / geometry.g;
             for (let entry = 0; entry < count; entry += 1 + Math.floor(count / 100)) {

@@ -83,6 +83,46 @@ describe.each(LAYERS)("$name", ({ make, reference, run }) => {
   );
 });
 
+/** Cells of some kinds, drawn from two normal numbers: their roundings are alike, or a few are most of the variance, or they rise. */
+const KINDS: readonly (readonly [name: string, (a: number, b: number, i: number) => number])[] = [
+  ["normal", (a) => a],
+  ["uniform", (a, b) => Math.atan2(a, b)],
+  ["heavy-tailed", (a) => a ** 3],
+  ["one-sided", (a) => Math.exp(a)],
+  ["two-valued", (a) => (a > 0.3 ? 1 : -1)],
+  ["mostly 0", (a, b) => (a > 2 ? b : 0)],
+  ["a ramp", (_, __, i) => i],
+];
+
+describe.each(KINDS)("%s cells whose mean is where float32 arithmetic ends", (_, cellOf) => {
+  test.each([256, 257, 768, 1024, 4096, 16_384])("rows of %i are within 2 ulp, and 3 with weights", async (width) => {
+    const [a, b] = [normal(width, width), normal(width, width + 1)];
+    const raw = Float64Array.from(a, (value, i) => cellOf(value, b[i] as number, i));
+    const mean = raw.reduce((sum, value) => sum + value, 0) / width;
+    const deviation = Math.sqrt(raw.reduce((sum, value) => sum + (value - mean) ** 2, 0) / width);
+    const means = [0, 0.01, 0.1, 0.1249, 0.125, 0.1251, 0.13].flatMap((at) => [at, -at]);
+    const data = Float32Array.from({ length: means.length * width }, (_, i) => {
+      const at = means[Math.floor(i / width)] as number;
+      // Deviations from a bit over 1 to a bit under 2: what they are divided by has all kinds of digits.
+      return (((raw[i % width] as number) - mean) / deviation + at) * (1 + (i / width) * 0.07);
+    });
+    using x = pool.from(data, [means.length, width]);
+    const [layer, plain] = [new LayerNorm(width), new LayerNorm(width, { elementwiseAffine: false })];
+    const { weight, bias } = layer;
+    if (weight === null || bias === null) return expect.fail("a layer made with affine has no weight");
+    weight.set(normal(width, 7, 1, 0.5));
+    bias.set(normal(width, 8));
+    const { y: xhat } = layerNorm(data, [width]);
+    using alone = await pool.forward(plain, x);
+    expectWithin("y", alone.data, xhat, (expected) => 2 * spacing("float32", Math.max(1, Math.abs(expected))));
+    using y = await pool.forward(layer, x);
+    expectWithin("y with weights", y.data, layerNorm(data, [width], { weight, bias }).y, (_, i) => {
+      const [w, shift] = [weight[i % width] as number, bias[i % width] as number];
+      return 3 * spacing("float32", Math.abs(w) * Math.max(1, Math.abs(xhat[i] as number)) + Math.abs(shift));
+    });
+  });
+});
+
 describe("a gradient is within 2 ulp of the sum of its terms, where an xhat counts as max(1, |xhat|)", () => {
   test.each([
     [1, 1000, 0],

@@ -6,7 +6,7 @@ import type { Spec } from "../src/storage/spec.js";
 /** An address that names nothing: no weight, no table, no moments wanted. The arena never hands out address 0. */
 export const NONE = 0;
 
-/** One entry an affine index, in float64. */
+/** One entry an affine index, in float64; where each cell has its own, in the type that the cells are computed on as: `isPacked` of the plan. */
 export interface Parameters {
   readonly weight: number;
   readonly bias: number;

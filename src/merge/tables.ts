@@ -24,17 +24,23 @@ export function fillMeans(
   for (let entry = from; entry < to; entry++) values[entry] = statistics[2 * Math.floor(entry / perSet)] as number;
 }
 
-/** The table of apply: {mean, scale, shift} of each entry. Without weight and bias the scale is rstd, and the shift 0. */
+/** Up to so many deviations from 0 a mean is folded into the shift: CENTRED of workers/kernels/constants.ts. */
+export const CENTRED = 0.125;
+
+/**
+ * The table of apply: {mean, scale, shift} of each entry. Without weight and bias the scale is rstd, and the shift 0. Where means are `folded`, one
+ * near 0 becomes 0, and the shift less by it.
+ */
 export function fillTable(
   phase: ApplyPhase,
   geometry: Geometry,
-  statistics: Statistics,
+  statistics: Statistics & { readonly folded: boolean },
   affine: { readonly weight: Float64Array; readonly bias: Float64Array } | null,
   values: Float64Array,
   from: number,
   to: number,
 ): void {
-  const { means, spreads, first, stride } = statistics;
+  const { means, spreads, first, stride, folded } = statistics;
   const { perSample, fields, step, apart, perSet, perAffine } = tableOf(phase, geometry);
   for (let index = from; index < to; ) {
     const sample = Math.floor(index / perSample);
@@ -46,11 +52,13 @@ export function fillTable(
       const set = first + (sample * geometry.g + group) * stride;
       const mean = means[set] as number;
       const rstd = rstdOf(spreads[set] as number, statistics);
+      const near = folded && Math.abs(mean * rstd) <= CENTRED;
       for (const end = Math.min(last, (group + 1) * perSet); entry < end; entry++, at += step) {
-        const weight = affine === null ? 1 : (affine.weight[Math.floor(entry / perAffine)] as number);
-        values[at] = mean;
-        values[at + apart] = rstd * weight;
-        values[at + 2 * apart] = affine === null ? 0 : (affine.bias[Math.floor(entry / perAffine)] as number);
+        const scale = affine === null ? rstd : rstd * (affine.weight[Math.floor(entry / perAffine)] as number);
+        const shift = affine === null ? 0 : (affine.bias[Math.floor(entry / perAffine)] as number);
+        values[at] = near ? 0 : mean;
+        values[at + apart] = scale;
+        values[at + 2 * apart] = near ? shift - mean * scale : shift;
       }
     }
   }

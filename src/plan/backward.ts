@@ -125,6 +125,7 @@ function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geomet
         from,
         eps,
         measure,
+        folded: false,
         reads: from === "own" ? ["moments"] : [],
         writes: ["table"],
       },

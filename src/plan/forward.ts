@@ -81,9 +81,19 @@ function stepsOf(whole: Geometry, options: ForwardPlanOptions, geometry: Geometr
   const apart = apply.layout === "cells" || affine === "row";
   const [inTable, inPhase] = apart ? [[], parameters] : [parameters, []];
   const statistics: readonly Role[] = from === "own" ? ["moments"] : [];
+  const folded = options.dtype !== "float64" && apply.layout === "stretches";
   return [
     ...(from === "own" ? findMoments(geometry, whole, measure) : []),
-    { kind: "fillTable", phase: apply, from, eps, measure, reads: [...statistics, ...inTable], writes: ["table"] },
+    {
+      kind: "fillTable",
+      phase: apply,
+      from,
+      eps,
+      measure,
+      folded,
+      reads: [...statistics, ...inTable],
+      writes: ["table"],
+    },
     { kind: "phase", phase: apply, reads: ["x", "table", ...inPhase], writes: ["y"] },
   ];
 }

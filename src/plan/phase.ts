@@ -1,4 +1,5 @@
 // The phases: sweeps over the units of a tensor, as plain data that follows from the tensor alone. N R G K S are those of geometry.ts.
+import { CELL_BYTES, type Dtype } from "./cells.js";
 
 /**
  * What a set's cells are divided by: their deviation from the mean, which is taken off; their root mean square (RMSNorm); or their
@@ -169,4 +170,11 @@ export const TABLE_FIELDS = { apply: 3, propagate: 4 } as const;
 /** Entries of a sample's table; of the layout `cells`, of its sets. */
 export function entriesPerSample(phase: ByTable): number {
   return phase.layout === "stretches" ? phase.period : phase.layout === "cells" ? phase.groups : phase.width;
+}
+
+/** Bytes of a weight as a phase reads it: float32, which every parameter of such cells is, where it is each cell's own; else float64. */
+export function affineBytes(phase: Phase, dtype: Dtype): 4 | 8 {
+  const byCell =
+    (phase.kind === "normalize" && phase.run === 1) || (phase.kind === "apply" && phase.layout === "cells");
+  return byCell && dtype !== "float64" ? CELL_BYTES.float32 : CELL_BYTES.float64;
 }

@@ -1,11 +1,19 @@
 // What a call does, as plain data: it may be written as JSON, sent to another machine, and run there. It follows from the tensor and the layer
 // alone: no address, no thread, nothing of who runs it.
-import type { Dtype } from "./cells.js";
+import { CELL_BYTES, type Dtype } from "./cells.js";
 import type { Geometry } from "./geometry.js";
-import type { ApplyPhase, Measure, MomentsPhase, Phase, PropagatePhase, ReducePhase } from "./phase.js";
+import {
+  type ApplyPhase,
+  affineBytes,
+  type Measure,
+  type MomentsPhase,
+  type Phase,
+  type PropagatePhase,
+  type ReducePhase,
+} from "./phase.js";
 
 /** Changes when a plan would be read, or computed, in another way. */
-export const PLAN_VERSION = 1;
+export const PLAN_VERSION = 2;
 
 /** What a step reads or writes: the call's tensors and parameters, and what one step leaves for another. */
 export type Role =
@@ -57,6 +65,8 @@ export type BetweenStep = Flow &
         readonly from: StatisticsSource;
         readonly eps: number;
         readonly measure: Measure;
+        /** Whether a mean near 0 is folded into the shift: of cells that are then computed on in float32. */
+        readonly folded: boolean;
       }
     | {
         readonly kind: "fillStatistics";
@@ -104,4 +114,13 @@ export interface Plan {
 
 export function phasesOf({ steps }: Plan): Phase[] {
   return steps.flatMap((step) => (step.kind === "phase" ? [step.phase] : []));
+}
+
+/**
+ * Whether weights and biases lie as float32, which each parameter of such cells is: where only phases read them, of which each cell has its own. Else
+ * they are float64.
+ */
+export function isPacked({ dtype, steps }: Pick<Plan, "dtype" | "steps">): boolean {
+  const readers = steps.filter(({ reads }) => reads.includes("weight"));
+  return readers.every((step) => step.kind === "phase" && affineBytes(step.phase, dtype) === CELL_BYTES.float32);
 }

@@ -3,10 +3,10 @@
 import { NONE } from "../../workers/operands.js";
 import { compute } from "../../workers/phase.js";
 import { stageBytesOf } from "../../workers/scratch.js";
-import { widenInto } from "../memory/widen.js";
+import { packedIn, widenInto } from "../memory/widen.js";
 import { Workspace } from "../memory/workspace.js";
 import { affineCount, setCount } from "../plan/geometry.js";
-import type { Plan } from "../plan/plan.js";
+import { isPacked, type Plan } from "../plan/plan.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { specFor, type Tensor } from "../tensor/tensor.js";
 import type { Executor } from "./executor.js";
@@ -37,8 +37,9 @@ export function runAtOnce(
   const workspace = new Workspace(executor.arena, operation);
   try {
     const entries = affine === null ? 0 : affineCount(geometry);
-    const weight = affine === null ? NONE : widen(affine.weight, entries, 1, affineRepeat, workspace);
-    const bias = affine === null ? NONE : widen(affine.bias, entries, 0, affineRepeat, workspace);
+    const packed = isPacked(plan);
+    const weight = affine === null ? NONE : widen(affine.weight, entries, 1, affineRepeat, packed, workspace);
+    const bias = affine === null ? NONE : widen(affine.bias, entries, 0, affineRepeat, packed, workspace);
     const found = wanted ? workspace.float64(2 * setCount(geometry)) : undefined;
     const stageBytes = stageBytesOf(phase, dtype, false);
     const stage = stageBytes === 0 ? NONE : workspace.bytes(stageBytes);
@@ -67,9 +68,16 @@ function addressOf(operation: string, tensor: Tensor, { arena }: Executor): numb
   return spec.kind === "arena" ? spec.address : NONE;
 }
 
-/** Entries of a parameter as float64, or where there is none `absent`, each `repeat` times. Returns their address. */
-function widen(source: Parameter | null, count: number, absent: number, repeat: number, workspace: Workspace): number {
+/** Entries of a parameter as float64, or `packed` as float32, or where there is none `absent`, each `repeat` times. Returns their address. */
+function widen(
+  source: Parameter | null,
+  count: number,
+  absent: number,
+  repeat: number,
+  packed: boolean,
+  workspace: Workspace,
+): number {
   const { address, values } = workspace.float64(count * repeat);
-  widenInto(values, source, 0, count, absent, repeat);
+  widenInto(packed ? packedIn(values) : values, source, 0, count, absent, repeat);
   return address;
 }

@@ -35,13 +35,13 @@ export function between(step: BetweenStep, stripe: Stripe, tables: StripeTables,
   const values = (role: TableRole) => tables.values(role);
   switch (step.kind) {
     case "fillTable": {
-      const { phase } = step;
+      const { phase, folded } = step;
       const statistics = statisticsOf(step, stripe, tables, inputs);
       const weights = step.reads.includes("weight") ? { weight: values("weight"), bias: values("bias") } : null;
       const table = values("table");
       return {
         count: n * entriesPerSample(phase),
-        run: (from, to) => fillTable(phase, geometry, statistics, weights, table, from, to),
+        run: (from, to) => fillTable(phase, geometry, { ...statistics, folded }, weights, table, from, to),
       };
     }
     case "fillStatistics": {

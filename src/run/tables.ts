@@ -1,11 +1,11 @@
 // The tables of a stripe, in the pool's memory: made for the first stripe, used again by those after it.
 import { NO_PARAMETERS, NO_RESULTS, NO_TABLES, NONE, type Operands, type TileBytes } from "../../workers/operands.js";
 import { InvalidArgumentError } from "../errors.js";
-import { widenInto } from "../memory/widen.js";
+import { packedIn, widenInto } from "../memory/widen.js";
 import type { Block, Workspace } from "../memory/workspace.js";
 import type { RunningStatistics } from "../merge/statistics.js";
 import { affineCount, type Geometry } from "../plan/geometry.js";
-import type { PhaseStep, Role, Step, TableRole } from "../plan/plan.js";
+import { isPacked, type PhaseStep, type Role, type Step, type TableRole } from "../plan/plan.js";
 import { numbersOf, type Stripe } from "../plan/stripes.js";
 import type { Spec } from "../storage/spec.js";
 import type { Parameter } from "../tensor/parameter.js";
@@ -67,8 +67,9 @@ export class StripeTables {
         variance: running.variance.slice(first, first + count),
       };
     }
-    if (isRead(steps, "weight")) this.#widen("weight", weight, 1, affineRepeat);
-    if (isRead(steps, "bias")) this.#widen("bias", bias, 0, affineRepeat);
+    const packed = isPacked(plan);
+    if (isRead(steps, "weight")) this.#widen("weight", weight, 1, affineRepeat, packed);
+    if (isRead(steps, "bias")) this.#widen("bias", bias, 0, affineRepeat, packed);
   }
 
   /** The running statistics of the stripe's channels. */
@@ -126,8 +127,8 @@ export class StripeTables {
     throw new InvalidArgumentError(this.#operation, argument, expected, String(found));
   }
 
-  /** The stripe's entries of a parameter as float64, or where there is none `absent`. */
-  #widen(role: "weight" | "bias", source: Parameter | null, absent: number, repeat: number): void {
+  /** The stripe's entries of a parameter as float64, or `packed` as float32, or where there is none `absent`. */
+  #widen(role: "weight" | "bias", source: Parameter | null, absent: number, repeat: number, packed: boolean): void {
     const { first, count } = this.#affine as { first: number; count: number };
     if (source !== null) this.#checkThere(role, source, first + count);
     const length = count * repeat;
@@ -136,7 +137,7 @@ export class StripeTables {
       block = this.#workspace.float64(length);
       this.#blocks.set(role, block);
     }
-    widenInto(block.values, source, first, count, absent, repeat);
+    widenInto(packed ? packedIn(block.values) : block.values, source, first, count, absent, repeat);
   }
 }
 

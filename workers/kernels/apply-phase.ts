@@ -3,6 +3,7 @@ import { applyCells, applyRun } from "./apply";
 import { finished, inputAt, isHalf, loaded, outputAt, target } from "./cells";
 import { APPLY_FIELDS, SEGMENT } from "./constants";
 import { applyHalves } from "./halves";
+import { bytesOf } from "./lanes";
 import { isAnySpecial, settle } from "./statistics";
 
 const ROW: usize = APPLY_FIELDS << 3; // bytes of a table row
@@ -53,7 +54,7 @@ function applySetCells<A>(
   const perSet = (length + SEGMENT - 1) / SEGMENT;
   for (let unit = first; unit < first + count; unit++) {
     const set = unit / perSet, start = (unit % perSet) * SEGMENT;
-    const row = table + set * ROW, affine = ((set % groups) * length + start) << 3;
+    const row = table + set * ROW, affine = bytesOf<A>((set % groups) * length + start);
     const n = min(SEGMENT, length - start), at = set * length + start;
     const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
     const mean = load<f64>(row), rstd = load<f64>(row, 8);

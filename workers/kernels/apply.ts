@@ -1,9 +1,12 @@
-// Applying statistics to cells. All arithmetic is float64: the one rounding to float32 is the result's, so
-// y is within half an ulp of the true result for the mean and deviation used, with any weight and bias.
+// Applying statistics to cells. float32 cells whose mean is 0, or was folded into the shift, are computed on in float32 (takeSingle): y is within
+// 1.6 ulp of the true result for the mean and deviation used. All others are in float64: the one rounding to float32 is the result's, so
+// y is within half an ulp; where each cell has a weight, that of xhat. A difference from a mean in float32 would be rounded in the scale of
+// the deviation.
 //
 // Each function has the fused form of normalize.ts beside it; both write the same operations, so the same bits.
+import { CENTRED } from "./constants";
 import {
-  bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
+  bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
 } from "./lanes";
 
 @inline
@@ -53,13 +56,30 @@ export function applyEightPlain<A>(x: usize, y: usize, mean: v128, scale: v128):
   putPair3<A>(y, appliedPlain(pair3<A>(x), mean, scale));
 }
 
+/**
+ * y = (x - mean) * rstd * weight + bias of four float32 cells: their xhat is float64's, rounded, and the rest float32. A weight each as float64 would
+ * have to be converted first.
+ */
+@inline
+function weighedFour(x: usize, y: usize, mean: v128, rstd: v128, weight: usize, bias: usize): void {
+  const first = f32x4.demote_f64x2_zero(appliedPlain(pair0<f32>(x), mean, rstd));
+  const second = f32x4.demote_f64x2_zero(appliedPlain(pair1<f32>(x), mean, rstd));
+  const xhat = v128.shuffle<f64>(first, second, 0, 2);
+  v128.store(y, f32x4.add(f32x4.mul(xhat, v128.load(weight)), v128.load(bias)));
+}
+
 /** y = (x - mean) * rstd * weight[i] + bias[i] of 8 cells. */
 @inline
 export function applyEightCells<A>(x: usize, y: usize, mean: v128, rstd: v128, weight: usize, bias: usize): void {
-  putPair0<A>(y, appliedCells(pair0<A>(x), mean, rstd, v128.load(weight), v128.load(bias)));
-  putPair1<A>(y, appliedCells(pair1<A>(x), mean, rstd, v128.load(weight, 16), v128.load(bias, 16)));
-  putPair2<A>(y, appliedCells(pair2<A>(x), mean, rstd, v128.load(weight, 32), v128.load(bias, 32)));
-  putPair3<A>(y, appliedCells(pair3<A>(x), mean, rstd, v128.load(weight, 48), v128.load(bias, 48)));
+  if (sizeof<A>() == 4) {
+    weighedFour(x, y, mean, rstd, weight, bias);
+    weighedFour(x + 16, y + 16, mean, rstd, weight + 16, bias + 16);
+    return;
+  }
+  putPair0<A>(y, appliedCells(pair0<A>(x), mean, rstd, pair0<A>(weight), pair0<A>(bias)));
+  putPair1<A>(y, appliedCells(pair1<A>(x), mean, rstd, pair1<A>(weight), pair1<A>(bias)));
+  putPair2<A>(y, appliedCells(pair2<A>(x), mean, rstd, pair2<A>(weight), pair2<A>(bias)));
+  putPair3<A>(y, appliedCells(pair3<A>(x), mean, rstd, pair3<A>(weight), pair3<A>(bias)));
 }
 
 @inline
@@ -90,12 +110,14 @@ function cellsOf<A>(x: usize, y: usize, n: usize, mean: f64, rstd: f64, weight: 
   if (n >= 8) {
     const m = pinF64(mean, 0), a = pinF64(rstd, 1);
     const step = sizeof<A>() << 3;
-    for (const stop = x + bytesOf<A>(n & ~7); x < stop; x += step, y += step, weight += 64, bias += 64) {
+    for (const stop = x + bytesOf<A>(n & ~7); x < stop; x += step, y += step, weight += step, bias += step) {
       applyEightCells<A>(x, y, m, a, weight, bias);
     }
   }
-  for (; x < end; x += sizeof<A>(), y += sizeof<A>(), weight += 8, bias += 8) {
-    storeCell<A>(y, (loadCell<A>(x) - mean) * rstd * load<f64>(weight) + load<f64>(bias));
+  for (; x < end; x += sizeof<A>(), y += sizeof<A>(), weight += sizeof<A>(), bias += sizeof<A>()) {
+    const xhat = (loadCell<A>(x) - mean) * rstd;
+    if (sizeof<A>() == 4) store<f32>(y, <f32>xhat * load<f32>(weight) + load<f32>(bias));
+    else storeCell<A>(y, xhat * loadCell<A>(weight) + loadCell<A>(bias));
   }
 }
 
@@ -108,12 +130,95 @@ export function isLine(mean: f64, scale: f64): bool {
   return Math.abs(mean * scale) < 1048576;
 }
 
+/** The line that takeSingle took last: y = x * high + (x * low + offset). */
+let high: f32 = 0;
+let low: f32 = 0;
+let offset: f32 = 0;
+
+/** Beyond these float32 does not hold a number, or its product with another, with all digits. */
+const LARGEST: f64 = 1e30;
+const LEAST: f64 = 1e-30;
+
+/**
+ * Takes x * scale + shift as a line of float32 numbers. False where they do not hold it: then float64 is to compute it.
+ *
+ * `high` is the power of two below the scale, so that the product with it is exact; `low` is the rest, less than half of the scale. So what is rounded
+ * is half as large as the result, but for the result itself. `low` has the sign of the scale and is never 0, so that an infinite cell is the same
+ * Infinity twice. An offset of 0 is -0, which leaves a y of -0 alone.
+ */
+export function takeSingle(scale: f64, shift: f64): bool {
+  const size = Math.abs(scale);
+  // As what has to hold: NaN fails.
+  const holds = size < LARGEST && (size > LEAST || size == 0) && Math.abs(shift) < LARGEST;
+  if (!holds) return false;
+  // The sign and the exponent.
+  high = <f32>reinterpret<f64>(reinterpret<u64>(scale) & 0xfff0000000000000);
+  low = <f32>(scale - <f64>high);
+  if (low == 0) {
+    high /= 2;
+    low = high;
+  }
+  offset = shift == 0 ? <f32>-0.0 : <f32>shift;
+  return true;
+}
+
+/** Four cells on the line. */
+@inline
+export function single(cells: v128, high: v128, low: v128, offset: v128): v128 {
+  return f32x4.add(f32x4.mul(cells, high), f32x4.add(f32x4.mul(cells, low), offset));
+}
+
+@inline
+export function pinHigh(slot: usize): v128 {
+  return pinF32(high, slot);
+}
+
+@inline
+export function pinLow(slot: usize): v128 {
+  return pinF32(low, slot);
+}
+
+@inline
+export function pinOffset(slot: usize): v128 {
+  return pinF32(offset, slot);
+}
+
+/** n cells on the line that takeSingle took. One read, one write; y may be x. Any n, 4-byte aligned. */
+export function applyF32Single(x: usize, y: usize, n: usize): void {
+  const end = x + (n << 2);
+  if (n >= 8) {
+    const a = pinHigh(0), r = pinLow(1), b = pinOffset(2);
+    for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32) {
+      v128.store(y, single(v128.load(x), a, r, b));
+      v128.store(y, single(v128.load(x, 16), a, r, b), 16);
+    }
+  }
+  for (; x < end; x += 4, y += 4) {
+    const cell = load<f32>(x);
+    store<f32>(y, cell * high + (cell * low + offset));
+  }
+}
+
+/** Whether a mean is so near to 0 that it is folded into the shift. NaN fails. */
+@inline
+export function isCentred(mean: f64, rstd: f64): bool {
+  return Math.abs(mean * rstd) <= CENTRED;
+}
+
+/** y = (x - mean) * rstd * weight + bias over n cells of a set. As applyF32Run. */
+export function applyF32Weighted(x: usize, y: usize, n: usize, mean: f64, rstd: f64, weight: f64, bias: f64): void {
+  const scale = rstd * weight;
+  if (isCentred(mean, rstd)) applyF32Run(x, y, n, 0, scale, bias - mean * scale);
+  else applyF32Run(x, y, n, mean, scale, bias);
+}
+
 /**
  * y = (x - mean) * scale + shift over n cells. A shift of 0 is not added, here and in normalize.ts: it would only turn -0 into 0.
  * One read, one write; y may be x. Any n, 4-byte aligned.
  */
 export function applyF32Run(x: usize, y: usize, n: usize, mean: f64, scale: f64, shift: f64): void {
-  if (shift == 0) applyF32Plain(x, y, n, mean, scale);
+  if (mean == 0 && takeSingle(scale, shift)) applyF32Single(x, y, n);
+  else if (shift == 0) applyF32Plain(x, y, n, mean, scale);
   else if (isLine(mean, scale)) applyF32Line(x, y, n, scale, shift - mean * scale);
   else runOf<f32>(x, y, n, mean, scale, shift);
 }
@@ -133,9 +238,38 @@ export function applyF32Plain(x: usize, y: usize, n: usize, mean: f64, scale: f6
   plainOf<f32>(x, y, n, mean, scale);
 }
 
-/** y = (x - mean) * rstd * weight[i] + bias[i] over n cells; weight and bias are float64. One read, one write; y may be x. */
+/** Four cells on the line, times weights, plus biases. */
+@inline
+export function singleCells(cells: v128, high: v128, low: v128, offset: v128, weight: v128, bias: v128): v128 {
+  return f32x4.add(f32x4.mul(single(cells, high, low, offset), weight), bias);
+}
+
+/** n cells on the line that takeSingle took, each times a weight plus a bias. One read, one write; y may be x. Any n, 4-byte aligned. */
+export function applyF32SingleCells(x: usize, y: usize, n: usize, weight: usize, bias: usize): void {
+  const end = x + (n << 2);
+  if (n >= 8) {
+    const a = pinHigh(0), r = pinLow(1), b = pinOffset(2);
+    for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32, weight += 32, bias += 32) {
+      v128.store(y, singleCells(v128.load(x), a, r, b, v128.load(weight), v128.load(bias)));
+      v128.store(y, singleCells(v128.load(x, 16), a, r, b, v128.load(weight, 16), v128.load(bias, 16)), 16);
+    }
+  }
+  for (; x < end; x += 4, y += 4, weight += 4, bias += 4) {
+    const cell = load<f32>(x);
+    store<f32>(y, (cell * high + (cell * low + offset)) * load<f32>(weight) + load<f32>(bias));
+  }
+}
+
+/** takeSingle of (x - mean) * rstd, where the mean is near 0. */
+@inline
+export function takeCentred(mean: f64, rstd: f64): bool {
+  return isCentred(mean, rstd) && takeSingle(rstd, -mean * rstd);
+}
+
+/** y = (x - mean) * rstd * weight[i] + bias[i] over n cells; weight and bias are of the cells' type. One read, one write; y may be x. */
 export function applyF32Cells(x: usize, y: usize, n: usize, mean: f64, rstd: f64, weight: usize, bias: usize): void {
-  cellsOf<f32>(x, y, n, mean, rstd, weight, bias);
+  if (takeCentred(mean, rstd)) applyF32SingleCells(x, y, n, weight, bias);
+  else cellsOf<f32>(x, y, n, mean, rstd, weight, bias);
 }
 
 /** As applyF32Run, of float64 cells. */

@@ -11,6 +11,8 @@ export const PROPAGATE_FIELDS: usize = 4;
 export const COLUMN_NUMBERS: usize = 4;
 /** Up to so many deviations from 0 a mean is folded into the shift of a gradient. */
 export const NEAR: f64 = 65536;
+/** Up to so many deviations from 0 a mean is folded into the shift of a result: then the cells are computed on in float32. */
+export const CENTRED: f64 = 0.125;
 /** A variance and eps that together count as 0, with results of 0 and not NaN: the smallest number that there is. */
 export const NOTHING: f64 = 5e-324;
 /** The longest window of LocalResponseNorm that is summed anew for each cell. */

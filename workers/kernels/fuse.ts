@@ -3,7 +3,8 @@
 // A core hides the latency of memory only behind work that is close by. So the moments of set s + 1 are summed in the loop
 // that applies set s: loads that miss (s + 1) and stores that miss (s) overlap, and s itself is read from the cache.
 import {
-  applyCells, applyEight, applyEightCells, applyEightLine, applyEightPlain, applyF32Cells, applyF32Run, applyRun,
+  applyCells, applyEight, applyEightCells, applyEightLine, applyEightPlain, applyF32Cells, applyF32Run, applyF32Single, applyF32SingleCells,
+  applyRun, pinHigh, pinLow, pinOffset, single, singleCells,
 } from "./apply";
 import { BLOCK } from "./constants";
 import { bytesOf, pinF32, pinF64, sumLanes, widen } from "./lanes";
@@ -12,11 +13,13 @@ import {
 } from "./segment-moments";
 
 // What fuse<AFFINE> applies: y = (x - mean) * scale, that + shift, the same as x * scale + offset, or weight and bias of each cell with
-// `scale` as rstd.
+// `scale` as rstd; of float32 cells also the line that takeSingle took, alone or with weight and bias of each cell.
 type Plain = u8;
 type Shifted = u16;
 type Cells = u32;
 type Line = u64;
+type Single = f32;
+type SingleCells = f64;
 
 /** One segment applied while the segment of the same length at `next` is summed by blocks, as momentsF32Segment does it. */
 @inline
@@ -26,7 +29,8 @@ function fuse<AFFINE>(
   const start = next;
   const pivot = pivotF32(next);
   const offset = sizeof<AFFINE>() == sizeof<Line>() ? shift - center * scale : shift;
-  const m = pinF64(center, 0), a = pinF64(scale, 1), b = pinF64(offset, 2), p = pinF32(pivot, 3);
+  const m = isFloat<AFFINE>() ? pinHigh(0) : pinF64(center, 0), a = isFloat<AFFINE>() ? pinLow(1) : pinF64(scale, 1);
+  const b = isFloat<AFFINE>() ? pinOffset(2) : pinF64(offset, 2), p = pinF32(pivot, 3);
   let total = f64x2.splat(0), totalSquares = f64x2.splat(0), totalQuads = f64x2.splat(0);
   for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
     let s = f32x4.splat(0), q = s;
@@ -37,11 +41,23 @@ function fuse<AFFINE>(
       const f = f32x4.sub(v128.load(next, 48), p);
       s = f32x4.add(s, sumOfFour(c, d, e, f));
       q = f32x4.add(q, squaresOfFour(c, d, e, f));
-      if (sizeof<AFFINE>() == sizeof<Cells>()) {
+      if (isFloat<AFFINE>() && sizeof<AFFINE>() == sizeof<SingleCells>()) {
+        v128.store(y, singleCells(v128.load(x), m, a, b, v128.load(weight), v128.load(bias)));
+        v128.store(y, singleCells(v128.load(x, 16), m, a, b, v128.load(weight, 16), v128.load(bias, 16)), 16);
+        v128.store(y, singleCells(v128.load(x, 32), m, a, b, v128.load(weight, 32), v128.load(bias, 32)), 32);
+        v128.store(y, singleCells(v128.load(x, 48), m, a, b, v128.load(weight, 48), v128.load(bias, 48)), 48);
+        weight += 64;
+        bias += 64;
+      } else if (isFloat<AFFINE>()) {
+        v128.store(y, single(v128.load(x), m, a, b));
+        v128.store(y, single(v128.load(x, 16), m, a, b), 16);
+        v128.store(y, single(v128.load(x, 32), m, a, b), 32);
+        v128.store(y, single(v128.load(x, 48), m, a, b), 48);
+      } else if (sizeof<AFFINE>() == sizeof<Cells>()) {
         applyEightCells<f32>(x, y, m, a, weight, bias);
-        applyEightCells<f32>(x + 32, y + 32, m, a, weight + 64, bias + 64);
-        weight += 128;
-        bias += 128;
+        applyEightCells<f32>(x + 32, y + 32, m, a, weight + 32, bias + 32);
+        weight += 64;
+        bias += 64;
       } else if (sizeof<AFFINE>() == sizeof<Plain>()) {
         applyEightPlain<f32>(x, y, m, a);
         applyEightPlain<f32>(x + 32, y + 32, m, a);
@@ -60,7 +76,9 @@ function fuse<AFFINE>(
   }
   const tail = n & (BLOCK - 1);
   if (tail) {
-    if (sizeof<AFFINE>() == sizeof<Cells>()) applyF32Cells(x, y, tail, center, scale, weight, bias);
+    if (isFloat<AFFINE>() && sizeof<AFFINE>() == sizeof<SingleCells>()) applyF32SingleCells(x, y, tail, weight, bias);
+    else if (isFloat<AFFINE>()) applyF32Single(x, y, tail);
+    else if (sizeof<AFFINE>() == sizeof<Cells>()) applyF32Cells(x, y, tail, center, scale, weight, bias);
     else applyF32Run(x, y, tail, center, scale, shift);
   }
   finishBlocks(start, n, pivot, sumLanes(total), sumLanes(totalSquares), sumLanes(totalQuads));
@@ -81,14 +99,22 @@ export function fuseF32Line(x: usize, y: usize, next: usize, n: usize, center: f
   fuse<Line>(x, y, next, n, center, scale, shift, 0, 0);
 }
 
+/** fuse with the line that takeSingle took. As above. */
+export function fuseF32Single(x: usize, y: usize, next: usize, n: usize): void {
+  fuse<Single>(x, y, next, n, 0, 0, 0, 0, 0);
+}
+
+/** fuse with the line that takeSingle took, and a weight and bias per cell. As above. */
+export function fuseF32SingleCells(x: usize, y: usize, next: usize, n: usize, weight: usize, bias: usize): void {
+  fuse<SingleCells>(x, y, next, n, 0, 0, 0, weight, bias);
+}
+
 /** fuse with a weight and bias per cell. As above. */
 export function fuseF32Cells(
   x: usize, y: usize, next: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize,
 ): void {
   fuse<Cells>(x, y, next, n, center, rstd, 0, weight, bias);
 }
-
-/** Cells [start, start + n) of a set that are at `cells`, applied to `results`: with a weight a run of `run` cells, or none. */
 
 @inline
 function fuseExact<AFFINE>(
@@ -142,5 +168,3 @@ export function fuseF64Cells(
 ): void {
   fuseExact<Cells>(x, y, next, n, center, rstd, 0, weight, bias);
 }
-
-/** As normalizeF32Sets, of float64 cells. */

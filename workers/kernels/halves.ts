@@ -256,7 +256,7 @@ export function normalizeHalves(
   let moderate = true;
   if (byCell) {
     for (let i: usize = 0; i < length; i++) {
-      const w = load<f64>(weight + (i << 3)), b = load<f64>(bias + (i << 3));
+      const w = <f64>load<f32>(weight + (i << 2)), b = <f64>load<f32>(bias + (i << 2));
       store<f32>(weights + (i << 2), <f32>w);
       // In float16's arithmetic every term is times 2^-112.
       store<f32>(biases + (i << 2), <f32>(isF16 ? b * TWO_MINUS_112 : b));
@@ -288,7 +288,7 @@ export function normalizeHalves(
       continue;
     }
     if (whole < length) {
-      const rest = whole << 1, entry = whole << 3;
+      const rest = whole << 1, entry = whole << 2;
       applyConverted(at + rest, to + rest, length - whole, center, scale, shift, byCell ? weight + entry : 0, bias + entry);
     }
     if (isF16) {

@@ -1,26 +1,37 @@
 // Phase `normalize`: moments and apply of sets of consecutive cells, each set read from memory once (fuse.ts).
-import { applyCells, applyF32Cells, applyF32Run, applyRun, isLine } from "./apply";
+import {
+  applyCells, applyF32Cells, applyF32Run, applyF32Single, applyF32Weighted, applyF64Run, applyRun, isCentred, isLine,
+  takeCentred, takeSingle,
+} from "./apply";
 import { finished, inputAt, loaded, outputAt, converted, stored, target } from "./cells";
 import { BFLOAT16, BLOCKS_FROM, FLOAT16, SEGMENT } from "./constants";
-import { fuseF32Cells, fuseF32Line, fuseF32Plain, fuseF32Run, fuseF64Cells, fuseF64Plain, fuseF64Run } from "./fuse";
+import { fuseF32Cells, fuseF32Line, fuseF32Plain, fuseF32Run, fuseF32Single, fuseF32SingleCells, fuseF64Cells, fuseF64Plain, fuseF64Run } from "./fuse";
 import { normalizeHalves, takesHalves } from "./halves";
 import { bytesOf } from "./lanes";
 import { endMerge, mergeSegment, momentsSet, startMerge } from "./merge";
 import { m2, mean, momentsSegment } from "./segment-moments";
 import { isSpecial, rstdOf, setMeasure, settle } from "./statistics";
 
+/** (x - mean) * rstd * weight + bias of n cells. */
+@inline
+function applyWeighted<A>(x: usize, y: usize, n: usize, mean: f64, rstd: f64, weight: f64, bias: f64): void {
+  if (sizeof<A>() == 8) applyF64Run(x, y, n, mean, rstd * weight, bias);
+  else applyF32Weighted(x, y, n, mean, rstd, weight, bias);
+}
+
 @inline
 function applyPart<A>(
   cells: usize, results: usize, start: usize, n: usize, run: usize, center: f64, rstd: f64, weight: usize, bias: usize,
 ): void {
-  if (weight == 0) applyRun<A>(cells, results, n, center, rstd, 0);
-  else if (run == 1) applyCells<A>(cells, results, n, center, rstd, weight + (start << 3), bias + (start << 3));
+  if (weight == 0) applyWeighted<A>(cells, results, n, center, rstd, 1, 0);
+  else if (run == 1) applyCells<A>(cells, results, n, center, rstd, weight + bytesOf<A>(start), bias + bytesOf<A>(start));
   else {
     for (let done: usize = 0; done < n; ) {
       const entry = (start + done) / run, cut = min(n, (entry + 1) * run - start);
       const at = bytesOf<A>(done);
-      const scale = rstd * load<f64>(weight + (entry << 3));
-      applyRun<A>(cells + at, results + at, cut - done, center, scale, load<f64>(bias + (entry << 3)));
+      applyWeighted<A>(
+        cells + at, results + at, cut - done, center, rstd, load<f64>(weight + (entry << 3)), load<f64>(bias + (entry << 3)),
+      );
       done = cut;
     }
   }
@@ -46,7 +57,7 @@ function normalizeSets<A>(
       store<f64>(moments + (set << 4), m2, 8);
     }
     const center = mean, rstd = rstdOf(m2, <f64>length, eps), special = isSpecial(rstd);
-    const affine = ((set % groups) * entries) << 3;
+    const affine = run == 1 ? bytesOf<A>((set % groups) * entries) : ((set % groups) * entries) << 3;
     const weights = weight ? weight + affine : 0, biases = bias + affine;
     for (let start: usize = 0; start < length; start += SEGMENT) {
       const n = min(SEGMENT, length - start), at = set * length + start, to = outputAt(y, at);
@@ -93,9 +104,15 @@ export function normalizeF64Sets(
   }
 }
 
+/** An entry of weight or bias of float32 cells. */
+@inline
+function entryOf(address: usize, run: usize): f64 {
+  return run == 1 ? <f64>load<f32>(address) : load<f64>(address);
+}
+
 /**
- * Sets [first, first + count) of `length` consecutive cells. weight and bias are float64, or both 0 for none; they have
- * one entry a run of `run` cells, and set s takes those of group s % groups. Where `moments` is not 0,
+ * Sets [first, first + count) of `length` consecutive cells. weight and bias are both 0 for none; they have
+ * one entry a run of `run` cells, float64, or where that is one cell float32, and set s takes those of group s % groups. Where `moments` is not 0,
  * {mean, M2} of set s go to moments + 16 * s. Not centred, the mean counts as 0. One read, one write; y may be x. Any length >= 1, 4-byte aligned.
  */
 export function normalizeF32Sets(
@@ -127,23 +144,30 @@ export function normalizeF32Sets(
       store<f64>(moments + (set << 4), mean);
       store<f64>(moments + (set << 4), m2, 8);
     }
-    const center = mean;
     const rstd = rstdOf(m2, n, eps), special = isSpecial(rstd);
-    const affine = weight + (((set % groups) * entries) << 3);
+    const affine = weight + (((set % groups) * entries) << (run == 1 ? 2 : 3));
     const shifts = bias + (affine - weight);
-    const scale = perSet && weight ? rstd * load<f64>(affine) : rstd;
-    const shift = perSet && weight ? load<f64>(shifts) : 0;
+    const scale = perSet && weight ? rstd * entryOf(affine, run) : rstd;
+    const added = perSet && weight ? entryOf(shifts, run) : 0;
+    const folds = perSet && isCentred(mean, rstd);
+    const center = folds ? 0 : mean, shift = folds ? added - mean * scale : added;
+    const inSingle = perCell ? takeCentred(mean, rstd) : center == 0 && takeSingle(scale, shift);
     if (fused && set + 1 < end) {
       startMerge();
       for (let done: usize = 0; done < length; done += SEGMENT) {
         const cells = min(SEGMENT, length - done), at = done << 2;
         if (cells < BLOCKS_FROM) {
           // Only a last segment is so short: its moments are exact ones.
-          if (perCell) applyF32Cells(x + at, y + at, cells, center, rstd, affine + (done << 3), shifts + (done << 3));
+          if (perCell) applyF32Cells(x + at, y + at, cells, center, rstd, affine + at, shifts + at);
+          else if (inSingle) applyF32Single(x + at, y + at, cells);
           else applyF32Run(x + at, y + at, cells, center, scale, shift);
           momentsSet<f32>(x + bytes + at, cells);
+        } else if (perCell && inSingle) {
+          fuseF32SingleCells(x + at, y + at, x + bytes + at, cells, affine + at, shifts + at);
         } else if (perCell) {
-          fuseF32Cells(x + at, y + at, x + bytes + at, cells, center, rstd, affine + (done << 3), shifts + (done << 3));
+          fuseF32Cells(x + at, y + at, x + bytes + at, cells, center, rstd, affine + at, shifts + at);
+        } else if (inSingle) {
+          fuseF32Single(x + at, y + at, x + bytes + at, cells);
         } else if (shift == 0) {
           fuseF32Plain(x + at, y + at, x + bytes + at, cells, center, scale);
         } else if (isLine(center, scale)) {
@@ -162,7 +186,7 @@ export function normalizeF32Sets(
     else {
       for (let i: usize = 0; i < entries; i++) {
         const at = (i * run) << 2;
-        applyF32Run(x + at, y + at, run, center, rstd * load<f64>(affine + (i << 3)), load<f64>(shifts + (i << 3)));
+        applyF32Weighted(x + at, y + at, run, center, rstd, load<f64>(affine + (i << 3)), load<f64>(shifts + (i << 3)));
       }
     }
     if (special) settle<f32>(y, length);

@@ -13,6 +13,9 @@
 import { BLOCK, BLOCKS_FROM } from "./constants";
 import { bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, sumLanes, widen } from "./lanes";
 
+/** What the square of 32 cells' sum is at most, by the sum of their squares, where their mean is near 0. At 32 / 5 it would be no good pivot. */
+const NEAR_ZERO: f64 = 6;
+
 /** Results of the last moments function, and the sums that they come from. */
 export let mean: f64 = 0;
 export let m2: f64 = 0;
@@ -113,12 +116,18 @@ export function momentsF32Exact(x: usize, n: usize): void {
   finish(<f64>n, pivot);
 }
 
-/** The block way's pivot: the mean of the segment's first 32 cells as float32. Two cache lines, since the loop waits for them. */
+/**
+ * The block way's pivot, from the segment's first 32 cells. Two cache lines, since the loop waits for them. Where their mean is within some half of
+ * their root mean square of 0 it is 0, so that a difference from it is not rounded: of cells of few values all are rounded alike, and nothing averages
+ * that out. Else it is their mean as float32.
+ */
 export function pivotF32(x: usize): f32 {
   if (!centred) return 0;
-  const a = f32x4.add(f32x4.add(v128.load(x), v128.load(x, 16)), f32x4.add(v128.load(x, 32), v128.load(x, 48)));
-  const b = f32x4.add(f32x4.add(v128.load(x, 64), v128.load(x, 80)), f32x4.add(v128.load(x, 96), v128.load(x, 112)));
-  return <f32>(sumLanes(f64x2.add(widen(a), widen(b))) / 32);
+  const a = v128.load(x), b = v128.load(x, 16), c = v128.load(x, 32), d = v128.load(x, 48);
+  const e = v128.load(x, 64), f = v128.load(x, 80), g = v128.load(x, 96), h = v128.load(x, 112);
+  const sum = sumLanes(f64x2.add(widen(sumOfFour(a, b, c, d)), widen(sumOfFour(e, f, g, h))));
+  const squares = sumLanes(f64x2.add(widen(squaresOfFour(a, b, c, d)), widen(squaresOfFour(e, f, g, h))));
+  return sum * sum <= NEAR_ZERO * squares ? 0 : <f32>(sum / 32);
 }
 
 /**
@@ -132,12 +141,13 @@ export function wellConditioned(n: f64): bool {
 }
 
 /**
- * Whether at least four of the sums by blocks that `blockSquares` is the sum of count as much as the others, by their participation ratio. A
- * cell's deviation, its square and the sums that it goes through are rounded 8 times: 4 ulp of y at worst, where it is most of M2.
+ * Whether at least six of the sums by blocks that `blockSquares` is the sum of count as much as the others, by their participation ratio. A
+ * cell's deviation, its square and the sums that it goes through are rounded 8 times: 4 ulp of y at worst, where it is most of M2. 256 normal cells
+ * have eight such sums, and a ratio of 7.5.
  */
 @inline
 export function isSpread(blockSquares: f64, blockQuads: f64): bool {
-  return blockSquares * blockSquares >= 4 * blockQuads;
+  return blockSquares * blockSquares >= 6 * blockQuads;
 }
 
 @inline

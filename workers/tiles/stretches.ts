@@ -1,7 +1,9 @@
 // Tiles of phases whose units follow each other in memory: segments of stretches of consecutive cells, and rows.
+import type { Dtype } from "../../src/plan/cells.js";
 import { partsOf, SEGMENT_CELLS } from "../../src/plan/grid.js";
 import {
   type ApplyPhase,
+  affineBytes,
   type MomentsPhase,
   type PropagatePhase,
   type ReducePhase,
@@ -108,13 +110,14 @@ export function* reduceTiles(phase: ReduceOfStretches, from: number, end: number
 /** Apply and propagate. */
 export function lookupTiles(
   phase: ApplyPhase | PropagatePhase,
+  dtype: Dtype,
   unit: number,
   end: number,
   room: number,
 ): Generator<Tile> {
   const rowBytes = TABLE_FIELDS[phase.kind] * 8;
   if (phase.layout === "stretches") return tableTiles(phase, rowBytes, unit, end, room);
-  if (phase.layout === "cells") return setTiles(phase, rowBytes, unit, end, room);
+  if (phase.layout === "cells") return setTiles(phase, rowBytes, affineBytes(phase, dtype), unit, end, room);
   return rowTiles(phase, rowBytes, unit, end, room);
 }
 
@@ -145,6 +148,7 @@ function* tableTiles(
 function* setTiles(
   phase: Lookups<"cells">,
   rowBytes: number,
+  entryBytes: number,
   from: number,
   end: number,
   room: number,
@@ -158,7 +162,7 @@ function* setTiles(
       yield { ...place, phase, first: group, before: group * length, ahead };
       continue;
     }
-    const entry = (group * length + start) * 8;
+    const entry = (group * length + start) * entryBytes;
     const ahead = { table: stretch * rowBytes, weight: entry, bias: entry };
     yield { ...place, phase: { ...phase, length: cells, groups: 1 }, first: 0, before: 0, ahead };
   }
