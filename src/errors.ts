@@ -15,6 +15,8 @@ export type ErrorCode =
   | "pool-closed"
   | "queue-full"
   | "missing-files"
+  | "queue-failed"
+  | "job-failed"
   | "unsupported-runtime";
 
 const REMEDY =
@@ -221,6 +223,37 @@ export class MissingFilesError extends NormpoolError {
 
   constructor(received: string) {
     super("normpool", `expected its own files beside its modules but got ${received}: ${REMEDY}`);
+  }
+}
+
+/** A queue's server, or what it takes to speak to it, is not there, or refuses. */
+export class QueueFailedError extends NormpoolError {
+  readonly code = "queue-failed";
+  /** The server's URL, without its password. */
+  readonly queue: string;
+  /** The system's, the driver's or the server's name of the error, where it has one: `ECONNREFUSED`, or `28P01` of PostgreSQL. */
+  readonly serverCode: string | undefined;
+
+  /** @param why in words. */
+  constructor(operation: string, queue: string, why: string, serverCode?: string) {
+    super(operation, `${queue}: ${why}`);
+    this.queue = queue;
+    this.serverCode = serverCode;
+  }
+}
+
+/** A job was given up by the workers that had it. */
+export class JobFailedError extends NormpoolError {
+  readonly code = "job-failed";
+  /** The job's id. */
+  readonly job: string;
+  /** What the worker said. */
+  readonly reason: string;
+
+  constructor(operation: string, job: string, reason: string) {
+    super(operation, `job ${job} failed: ${reason}`);
+    this.job = job;
+    this.reason = reason;
   }
 }
 

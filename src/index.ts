@@ -27,11 +27,13 @@ export {
   FileFormatError,
   InvalidArgumentError,
   InvalidShapeError,
+  JobFailedError,
   type LostSlice,
   MissingFilesError,
   NormpoolError,
   OutOfMemoryError,
   PoolClosedError,
+  QueueFailedError,
   QueueFullError,
   ReadFailedError,
   TimedOutError,
@@ -48,6 +50,15 @@ export type { FinishJobOptions, JobOptions, RunPartOptions } from "./jobs/option
 export type { JobSource, JobTarget } from "./jobs/plan-files.js";
 export { planFitJob, planJob, planMomentsJob } from "./jobs/plan-job.js";
 export type { PlanFitOptions, PlanJobOptions } from "./jobs/plan-options.js";
+export {
+  type JobInQueue,
+  type JobProgress,
+  type QueueOptions,
+  queueStatus,
+  type SubmitJobOptions,
+  submitJob,
+} from "./jobs/queue/submit.js";
+export { type RunWorkerOptions, runWorker, type WorkerEvent } from "./jobs/queue/worker.js";
 export { runPart } from "./jobs/run-part.js";
 export {
   BatchNorm1d,

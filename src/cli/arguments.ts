@@ -58,6 +58,12 @@ export function parseNumber(text: string): number {
   throw new InvalidArgumentError("Expected a finite number.");
 }
 
+export function parseSeconds(text: string): number {
+  const value = Number(text);
+  if (/^\d{1,5}(\.\d{1,3})?$/.test(text) && value >= 0.5) return value;
+  throw new InvalidArgumentError("Expected seconds, 0.5 or more.");
+}
+
 export function parseEps(text: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isFinite(value) && value >= 0) return value;

@@ -3,6 +3,9 @@
 /** 128 + the signal's number, as shells have it. */
 const EXIT_BY_SIGNAL = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
+/** What there is to say of an interruption, beyond that it was one. */
+export class Interruption extends Error {}
+
 export interface Interrupt {
   readonly signal: AbortSignal;
   /** That of the signal which came; undefined if none did. */

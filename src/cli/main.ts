@@ -9,13 +9,16 @@ import { addBenchCommand } from "./bench.js";
 import { addCompletionCommand } from "./completion.js";
 import { addFitCommand } from "./fit.js";
 import { addInfoCommand } from "./info.js";
-import { watchSignals } from "./interrupt.js";
+import { Interruption, watchSignals } from "./interrupt.js";
 import { addJobCommand } from "./job.js";
 import { addLayerCommands } from "./layer-command.js";
+import { addStatusCommand } from "./queue-status.js";
 import { addStatsCommand } from "./stats.js";
 import type { AddCommand } from "./sub-command.js";
-import { complain, ignoreStreamErrors, print, printable } from "./terminal.js";
+import { addSubmitCommand } from "./submit.js";
+import { complain, ignoreStreamErrors, print, printable, withoutPasswords } from "./terminal.js";
 import { UsageError } from "./usage-error.js";
+import { addWorkerCommand } from "./worker.js";
 
 const EXIT = { failure: 1, usage: 2 } as const;
 
@@ -45,7 +48,7 @@ function makeProgram(signal: AbortSignal, onHelp: (text: string) => void): Comma
     .configureHelp({ optionDescription })
     .configureOutput({
       writeOut: onHelp,
-      writeErr: (text) => process.stderr.write(text.split("\n").map(printable).join("\n")),
+      writeErr: (text) => process.stderr.write(withoutPasswords(text).split("\n").map(printable).join("\n")),
     })
     .showHelpAfterError("(normpool --help shows how)")
     .addHelpText(
@@ -65,6 +68,9 @@ Each command's --help shows its options.`,
   addStatsCommand(add, signal);
   addInfoCommand(add);
   addJobCommand(add, signal);
+  addSubmitCommand(add, signal);
+  addWorkerCommand(add, signal);
+  addStatusCommand(add);
   addCompletionCommand(add, program);
   addBenchCommand(add, signal);
   return program;
@@ -105,7 +111,7 @@ async function main(): Promise<number> {
     return 0;
   } catch (error) {
     const exitCode = interrupt.exitCode();
-    if (exitCode !== undefined) complain("", "interrupted");
+    if (exitCode !== undefined) complain("", error instanceof Interruption ? error.message : "interrupted");
     // commander has said what is wrong with the arguments.
     else if (!(error instanceof CommanderError))
       complain("", (running === program ? "" : `${pathOf(running)}: `) + describeFailure(error));

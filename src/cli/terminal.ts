@@ -15,6 +15,11 @@ export function printable(text: string): string {
   return text.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
+/** A text that may quote a URL of the user's: `redis://user:***@host`. */
+export function withoutPasswords(text: string): string {
+  return text.replace(/(:\/\/[^\s/:@]*):\S*@/g, "$1:***@");
+}
+
 /** Writes to a stream and waits until the system has it: a full disk is an error, a reader that went away, as `head` does, is none. */
 export async function print(text: string, to: NodeJS.WriteStream = process.stdout): Promise<void> {
   const error = await new Promise<Error | null | undefined>((resolve) => to.write(`${text}\n`, resolve));

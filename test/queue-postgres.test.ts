@@ -1,0 +1,3 @@
+import { testQueue } from "./queue-suite.js";
+
+testQueue("PostgreSQL");
