@@ -1,0 +1,36 @@
+// Part of the build: the command in a few files, in place of its main.js. Finding and reading its modules one by one took about half of the time that
+// it needs to start, Node's own aside. The library stays as it is.
+import { readFile } from "node:fs/promises";
+import { dirname, relative, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build, type Plugin } from "esbuild";
+
+const folder = dirname(fileURLToPath(import.meta.url));
+const main = resolve(folder, "main.js");
+
+/** What is found from where a module is, such as what threads run, stays where it is: each module keeps its own URL. */
+const urls: Plugin = {
+  name: "urls",
+  setup({ onLoad }) {
+    onLoad({ filter: /\.js$/ }, async ({ path }) => {
+      const url = JSON.stringify(relative(folder, path).split(sep).join("/"));
+      const text = await readFile(path, "utf8");
+      return { contents: text.replaceAll("import.meta", `({ url: new URL(${url}, import.meta.url).href })`) };
+    });
+  },
+};
+
+await build({
+  entryPoints: [main],
+  outdir: folder,
+  allowOverwrite: true,
+  bundle: true,
+  // What is imported when it is needed has a file of its own, and shares the library with the rest.
+  splitting: true,
+  chunkNames: "bundled-[hash]",
+  format: "esm",
+  platform: "node",
+  packages: "external",
+  plugins: [urls],
+  logLevel: "warning",
+});
