@@ -11,6 +11,8 @@ export interface JobCase {
   /** For so many cells, a multiple of a sample's. */
   shapeOf(cells: number): readonly number[];
   readonly layer: Layer;
+  /** Whether its jobs have a moments phase. */
+  readonly hasMoments: boolean;
 }
 
 /** The cells of a sample of planes: all files are multiples of it. */
@@ -20,12 +22,14 @@ export const BATCH_NORM: JobCase = {
   name: `BatchNorm of [N, ${WIDTH}, ${SIDE}, ${SIDE}], training`,
   shapeOf: (cells) => [cells / SAMPLE_CELLS, WIDTH, SIDE, SIDE],
   layer: new BatchNorm2d(WIDTH, { trackRunningStats: false }),
+  hasMoments: true,
 };
 
 export const LAYER_NORM: JobCase = {
   name: `LayerNorm of [N, ${WIDTH}]`,
   shapeOf: (cells) => [cells / WIDTH, WIDTH],
   layer: new LayerNorm(WIDTH),
+  hasMoments: false,
 };
 
 /** Writes float32 cells, some of which are repeated. */

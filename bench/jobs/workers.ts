@@ -29,7 +29,7 @@ export class Workers {
     const times = { moments: 0, merge: 0, apply: 0, finish: 0 };
     const { phases } = await jobStatus(folder);
     for (const { phase, parts } of phases) {
-      times[phase] = await timed(() => this.#parts(folder, phase, parts, count));
+      times[phase] = await timed(() => this.parts(folder, phase, parts, count));
       if (phase === "moments") times.merge = await this.ask({ do: "merge", folder });
     }
     times.finish = await this.ask({ do: "finish", folder });
@@ -42,16 +42,17 @@ export class Workers {
     return milliseconds;
   }
 
-  async close(): Promise<void> {
-    for (const one of this.#processes) await one.end();
-  }
-
-  async #parts(folder: string, phase: "moments" | "apply", parts: number, count: number): Promise<void> {
+  /** Does parts 0 to `parts` - 1 by the first `count` processes. */
+  async parts(folder: string, phase: "moments" | "apply", parts: number, count: number): Promise<void> {
     let next = 0;
     const work = async (worker: Conversation) => {
       while (next < parts) await worker.ask({ do: phase, folder, part: next++ });
     };
     await Promise.all(this.#processes.slice(0, count).map(work));
+  }
+
+  async close(): Promise<void> {
+    for (const one of this.#processes) await one.end();
   }
 }
 
