@@ -10,7 +10,7 @@ import { readDocument } from "./programs.js";
 const root = mkdtempSync(join(tmpdir(), "normpool-docs-command-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
-const DOCUMENTS = ["README.md", "docs/guide.md", "docs/recipes.md"];
+const DOCUMENTS = ["README.md", "docs/guide.md", "docs/recipes.md", "docs/clusters.md"];
 const SECTIONS = DOCUMENTS.flatMap((document) =>
   readDocument(document)
     .split(/^##+ /m)

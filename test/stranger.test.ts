@@ -1,4 +1,5 @@
-// A stranger's path: the packed package in a strict project of its own, and the programs of docs/recipes.md compiled and run there.
+// A stranger's path: the packed package in a strict project of its own, and the programs of docs/recipes.md and
+// docs/clusters.md compiled and run there.
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -15,6 +16,7 @@ const RECIPES = {
   running: "BatchNorm's running statistics of a whole data set",
   model: "A model's layer from a safetensors file",
   server: "A server",
+  job: "In a program",
 };
 /** What `tsc --init` says, and what finds fault with a package's types. */
 const COMPILER_OPTIONS = {
@@ -52,7 +54,7 @@ beforeAll(() => {
     join(project, "tsconfig.json"),
     JSON.stringify({ compilerOptions: COMPILER_OPTIONS, include: ["*.ts"] }),
   );
-  const sections = readDocument("docs/recipes.md").split(/^## /m);
+  const sections = ["docs/recipes.md", "docs/clusters.md"].flatMap((name) => readDocument(name).split(/^## /m));
   for (const [name, heading] of Object.entries(RECIPES)) {
     const section = sections.find((text) => text.startsWith(`${heading}\n`));
     writeFileSync(join(project, `${name}.ts`), snippetsOf(section ?? "").join("\n"));
@@ -72,6 +74,10 @@ test("embeddings come to length 1, and their dot products are cosines", () => {
     length: expect.closeTo(1, 6),
     cosine: expect.closeTo(dot / Math.hypot(...a) / Math.hypot(...b), 6),
   });
+});
+
+test("a job of several parts is done", () => {
+  expect(linesOf("job")).toEqual(["true"]);
 });
 
 test("embeddings in a file come to length 1", () => {

@@ -22,8 +22,11 @@ const SCRIPTS = {
 
 const flagsOf = (command: Command) => [...command.options.map(({ long }) => long as string), "--help"];
 
-/** What an argument may be, where it is no file. */
-const choicesOf = (command: Command) => command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []);
+/** What comes after a sub-command, where it is no file. */
+const choicesOf = (command: Command) => [
+  ...command.commands.map((own) => own.name()),
+  ...command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []),
+];
 
 function bash(program: Command): string {
   const cases = program.commands.map((command) => {
@@ -39,7 +42,7 @@ ${cases.join("\n")}
     COMPREPLY=($(compgen -W "${program.commands.map((command) => command.name()).join(" ")} --help --version" -- "$word"))
   elif [[ "$word" == -* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$word"))
-  elif [ -n "$choices" ]; then
+  elif [ -n "$choices" ] && [ "$COMP_CWORD" -eq 2 ]; then
     COMPREPLY=($(compgen -W "$choices" -- "$word"))
   else
     local IFS=$'\\n' # names may have spaces

@@ -221,7 +221,8 @@ function withRoots(command: Command): Command {
   return command
     .showHelpAfterError(`(normpool job ${command.name()} --help shows how)`)
     .option(
-      "--root <folder...>",
-      "folders that the job's files have to be below, for jobs of others (default: any file is taken)",
+      "--root <folder>",
+      "a folder that the job's files have to be below, for jobs of others; may be said again (default: any file is taken)",
+      (folder: string, before: readonly string[] = []) => [...before, folder],
     );
 }

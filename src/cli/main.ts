@@ -78,6 +78,12 @@ function describeFailure(error: unknown): string {
   return error.message;
 }
 
+/** `job run` */
+function pathOf(command: Command): string {
+  const { parent } = command;
+  return parent === null || parent.parent === null ? command.name() : `${pathOf(parent)} ${command.name()}`;
+}
+
 async function main(): Promise<number> {
   ignoreStreamErrors();
   const interrupt = watchSignals();
@@ -102,7 +108,7 @@ async function main(): Promise<number> {
     if (exitCode !== undefined) complain("", "interrupted");
     // commander has said what is wrong with the arguments.
     else if (!(error instanceof CommanderError))
-      complain("", (running === program ? "" : `${running.name()}: `) + describeFailure(error));
+      complain("", (running === program ? "" : `${pathOf(running)}: `) + describeFailure(error));
     return exitCode ?? (error instanceof CommanderError ? EXIT.usage : EXIT.failure);
   }
 }

@@ -12,7 +12,7 @@ type Check = (value: unknown) => boolean;
 
 /** More would be more files than a folder should have. */
 export const MAX_PARTS = 1_000_000;
-export const MAX_INPUTS = 100_000;
+const MAX_INPUTS = 100_000;
 const LEAST_STRIPE = 4096;
 const LARGEST_STRIPE = 1 << 30;
 

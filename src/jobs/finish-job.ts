@@ -2,9 +2,9 @@
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { InvalidArgumentError, WriteFailedError } from "../errors.js";
 import { FINISHED_FILE, inFolder, isOfJob, JOB_FILE, writeRecord } from "./folder.js";
-import { isMerged, isPartDone } from "./left.js";
+import { hasCells, isMerged } from "./left.js";
 import { type JobOptions, type LoadedJob, loadJob, openInput } from "./load-job.js";
-import { isNamed, namePartial, outputInode, removePartial } from "./output-file.js";
+import { isNamed, namePartial, outputInode, partialInode, removePartial } from "./output-file.js";
 import { phasesOfJob } from "./planned.js";
 import { writeFound } from "./write-found.js";
 
@@ -24,15 +24,12 @@ export async function finishJob(folder: string, options: FinishJobOptions = {}):
   const loaded = await loadJob(operation, folder, rest);
   const { job } = loaded;
   if (!loaded.finished) {
-    // Another process may have ended between giving it its name and saying so.
-    if (!(await isNamed(operation, loaded))) {
-      await complete(operation, loaded, rest).catch(async (error) => {
-        // Or do the same at the same time.
-        if (!(await isNamed(operation, loaded))) throw error;
-      });
-    }
-    await writeRecord(operation, inFolder(loaded.folder, FINISHED_FILE), { job: job.id });
+    await complete(operation, loaded, rest).catch(async (error) => {
+      // Another process may have done the same at the same time.
+      if (!(await isNamed(operation, loaded))) throw error;
+    });
   }
+  await writeRecord(operation, inFolder(loaded.folder, FINISHED_FILE), { job: job.id });
   await clear(operation, loaded, remove ? () => true : (name) => name !== JOB_FILE && name !== FINISHED_FILE);
 }
 
@@ -60,9 +57,10 @@ async function checkDone(operation: string, loaded: LoadedJob): Promise<void> {
     new InvalidArgumentError(operation, "folder", "a job whose parts are all done", received);
   if (!(await isMerged(operation, loaded))) throw fail("one whose moments are not merged");
   if (!phasesOfJob(job, plans).includes("apply")) return;
+  const inode = await partialInode(operation, job);
   const left: number[] = [];
   for (let part = 0; part < job.parts && left.length <= NAMED; part++) {
-    if (!(await isPartDone(operation, loaded, "apply", part))) left.push(part);
+    if (!(await hasCells(operation, loaded, part, inode))) left.push(part);
   }
   if (left.length === 0) return;
   const names = left.slice(0, NAMED).join(", ");

@@ -9,7 +9,6 @@ import { inFolder, MOMENTS_FILE, partFile, readRecord } from "./folder.js";
 import type { Job } from "./job.js";
 import type { LoadedJob } from "./load-job.js";
 import { type NumbersHead, NumbersReader } from "./numbers-file.js";
-import { partialInode } from "./output-file.js";
 import { type Planned, phasesOfJob, stripesOfPlan, unitsByInput } from "./planned.js";
 
 /** Throws InvalidArgumentError where the job has no such phase. */
@@ -19,24 +18,29 @@ export function checkPhase(operation: string, { job, plans }: LoadedJob, phase: 
   throw new InvalidArgumentError(operation, "phase", `one of this job's, ${phases.join(" and ")},`, describe(phase));
 }
 
-/** Whether what a part leaves is there, and whole. */
-export async function isPartDone(
+/** Whether the partials of a part are there. */
+export async function hasPartials(
   operation: string,
-  loaded: LoadedJob,
-  phase: PartPhase,
+  { folder, job, plans }: LoadedJob,
   part: number,
 ): Promise<boolean> {
-  const { folder, job, plans } = loaded;
-  const path = inFolder(folder, partFile(phase, part));
-  if (phase === "apply") {
-    const note = (await readRecord(operation, path)) as Partial<PartNote> | undefined;
-    if (note === undefined) return false;
-    const inode = await partialInode(operation, job);
-    return note.job === job.id && note.part === part && inode !== undefined && note.inode === inode;
-  }
+  const path = inFolder(folder, partFile("moments", part));
   const reader = await NumbersReader.open(operation, path, partialsHead(job, plans, part));
   await reader?.close();
   return reader !== undefined;
+}
+
+/** Whether the cells of a part are in the output that is being written. @param inode its own; undefined where there is none. */
+export async function hasCells(
+  operation: string,
+  { folder, job }: LoadedJob,
+  part: number,
+  inode: string | undefined,
+): Promise<boolean> {
+  const note = (await readRecord(operation, inFolder(folder, partFile("apply", part)))) as
+    | Partial<PartNote>
+    | undefined;
+  return note?.job === job.id && note.part === part && inode !== undefined && note.inode === inode;
 }
 
 /** That the cells of a part are on the disk, in the file with this inode. */

@@ -3,9 +3,11 @@ import { realpath } from "node:fs/promises";
 import { describe } from "../describe.js";
 import { FileFormatError, InvalidArgumentError, ReadFailedError } from "../errors.js";
 import { openTensor } from "../storage/file-tensor.js";
+import { withInput } from "../storage/input.js";
 import { hashOf } from "../storage/journal.js";
 import { readSafetensors } from "../storage/safetensors.js";
 import { hashOfSamples } from "../storage/samples.js";
+import type { FileSpec } from "../storage/spec.js";
 import { describeSystemError } from "../storage/system-error.js";
 import type { Parameter } from "../tensor/parameter.js";
 import { sameShape } from "../tensor/shape.js";
@@ -13,6 +15,7 @@ import { fileOf, type Tensor } from "../tensor/tensor.js";
 import { checkJob } from "./check-job.js";
 import { FINISHED_FILE, inFolder, JOB_FILE, readRecord, weightsFile } from "./folder.js";
 import type { Job, JobInput } from "./job.js";
+import { isNamed } from "./output-file.js";
 import { hashOfPlans, type JobWeights, type Planned, plansOf } from "./planned.js";
 import { checkBelow } from "./roots.js";
 
@@ -60,16 +63,20 @@ export async function loadJob(operation: string, given: unknown, options: JobOpt
   const finished = (await readRecord(operation, inFolder(folder, FINISHED_FILE))) as
     | { readonly job?: unknown }
     | undefined;
-  return { folder, job, plans, finished: finished?.job === job.id };
+  // Who gave the output its name may have ended before noting it.
+  return { folder, job, plans, finished: finished?.job === job.id || (await isNamed(operation, { folder, job })) };
 }
 
 /** Opens an input. Throws ReadFailedError where it is not the file that the job was planned for. */
 export async function openInput(operation: string, input: JobInput): Promise<Tensor> {
   const { path, options, dtype, shape, size, modified, samples } = input;
   const changed = () => new ReadFailedError(operation, path, "it was changed since the job was planned");
+  // First: of a file that is another one its header says nothing.
+  const found = await withInput(operation, path, async ({ identity }) => identity);
+  if (found.size !== size || found.modified !== modified) throw changed();
   const x = await openTensor(operation, path, options);
-  const spec = fileOf(x);
-  if (spec === undefined || spec.path !== path || spec.size !== size || spec.modified !== modified) throw changed();
+  const spec = fileOf(x) as FileSpec;
+  if (spec.path !== path || spec.size !== size || spec.modified !== modified) throw changed();
   if (x.dtype !== dtype || !sameShape(x.shape, shape)) throw changed();
   if ((await hashOfSamples(operation, spec)) !== samples) throw changed();
   return x;

@@ -18,7 +18,7 @@ import { inFolder, OUTPUT_FILE, readRecord, writeRecord } from "./folder.js";
 import type { Job } from "./job.js";
 
 /** Its name says whose it is: a job's file can make no other file become an output. */
-export function partialOf({ id, output }: Pick<Job, "id" | "output">): string {
+function partialOf({ id, output }: Pick<Job, "id" | "output">): string {
   return join(dirname(output.path), `.normpool-job-${id}.partial`);
 }
 

@@ -23,7 +23,7 @@ import { MAX_PARTS } from "./check-job.js";
 import { inFolder, isOfJob, JOB_FILE, partOfFile, readRecord, weightsFile, writeRecord } from "./folder.js";
 import { type InputOptions, JOB_VERSION, type Job, type JobInput, type JobOutput, type Work } from "./job.js";
 import { hashOfWeights, loadJob } from "./load-job.js";
-import { hasPartial, isNamed, makePartial } from "./output-file.js";
+import { hasPartial, makePartial } from "./output-file.js";
 import { hashOfPlans, type JobWeights, newId, plansOf } from "./planned.js";
 
 /** A file's path, and what its header does not say. */
@@ -205,7 +205,10 @@ async function open(operation: string, source: JobSource): Promise<OpenedInput> 
       tensor.shape,
     );
   }
-  const said = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as InputOptions;
+  // What says nothing is left out: the same job is the same text.
+  const { as, ...others } = options;
+  const named = { ...others, as: spec.converted && as };
+  const said = Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)) as InputOptions;
   const samples = await hashOfSamples(operation, spec);
   const { dtype, shape } = tensor;
   const input = { path: spec.path, options: said, dtype, shape, size, modified: modified as string, samples };
@@ -324,7 +327,7 @@ async function goOn(operation: string, folder: string, planned: Job): Promise<st
       `one of a job with another ${what}`,
     );
   }
-  if (job.output.cells === null || finished || (await isNamed(operation, { folder, job }))) return job.id;
+  if (job.output.cells === null || finished) return job.id;
   if (!(await hasPartial(job))) {
     // Of an output that is gone no part is done.
     for (const name of await readdir(folder)) {

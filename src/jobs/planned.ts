@@ -15,7 +15,7 @@ import { hashOf } from "../storage/journal.js";
 import type { Parameter } from "../tensor/parameter.js";
 import type { Job, JobInput } from "./job.js";
 
-export const PHASES = ["moments", "apply"] as const satisfies readonly PartPhase[];
+const PHASES = ["moments", "apply"] as const satisfies readonly PartPhase[];
 
 /** The plan of one input. */
 export interface Planned {

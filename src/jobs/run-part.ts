@@ -7,10 +7,10 @@ import type { Progress } from "../run/call.js";
 import { runApplyPart, runMomentsPart } from "../run/run-part.js";
 import { drive } from "../run/steps.js";
 import { inFolder, MOMENTS_FILE, partFile, writeRecord } from "./folder.js";
-import { checkPhase, isPartDone, momentsHead, type PartNote, partialsHead } from "./left.js";
+import { checkPhase, hasCells, hasPartials, momentsHead, type PartNote, partialsHead } from "./left.js";
 import { type JobOptions, type LoadedJob, loadJob, loadWeights, openInput } from "./load-job.js";
 import { NumbersReader, writeNumbers } from "./numbers-file.js";
-import { openPartialTensor, syncPartial } from "./output-file.js";
+import { openPartialTensor, partialInode, syncPartial } from "./output-file.js";
 import { applyCallOf, momentsCallOf, phasesOfJob, unitsByInput } from "./planned.js";
 
 export interface RunPartOptions extends JobOptions {
@@ -39,7 +39,11 @@ export async function runPart(
   if (!Number.isSafeInteger(part) || part < 0 || part >= job.parts) {
     throw new InvalidArgumentError(operation, "part", `0 to ${job.parts - 1}`, describe(part));
   }
-  if (finished || (await isPartDone(operation, loaded, phase, part))) return;
+  const isDone = () =>
+    phase === "moments"
+      ? hasPartials(operation, loaded, part)
+      : partialInode(operation, job).then((inode) => hasCells(operation, loaded, part, inode));
+  if (finished || (await isDone())) return;
   const run = { operation, pool, loaded, part, options };
   try {
     if (phase === "moments") await findPartials(run);
