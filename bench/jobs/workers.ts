@@ -30,16 +30,16 @@ export class Workers {
     const { phases } = await jobStatus(folder);
     for (const { phase, parts } of phases) {
       times[phase] = await timed(() => this.parts(folder, phase, parts, count));
-      if (phase === "moments") times.merge = await this.ask({ do: "merge", folder });
+      if (phase === "moments") times.merge = 1000 * (await this.seconds({ do: "merge", folder }));
     }
-    times.finish = await this.ask({ do: "finish", folder });
+    times.finish = 1000 * (await this.seconds({ do: "finish", folder }));
     return times;
   }
 
-  /** Asks the first process. Returns what it took, in milliseconds. */
-  async ask(question: Question): Promise<number> {
+  /** What the first process takes. */
+  async seconds(question: Question): Promise<number> {
     const { milliseconds = 0 } = (await this.#processes[0]?.ask(question)) ?? {};
-    return milliseconds;
+    return milliseconds / 1000;
   }
 
   /** Does parts 0 to `parts` - 1 by the first `count` processes. */

@@ -22,15 +22,14 @@ const COMMAND = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url))
 export interface Sizes {
   /** Of the parts whose rate is measured. */
   readonly partBytes: number;
-  readonly rounds: number;
   /** Parts of nearly nothing, whose time is all beside their bytes. */
   readonly tinyParts: number;
   /** That are merged. */
   readonly partialsBytes: number;
 }
 
-export const SIZES: Sizes = { partBytes: 64 * MIB, rounds: 7, tinyParts: 128, partialsBytes: 64 * MIB };
-export const QUICK_SIZES: Sizes = { partBytes: 8 * MIB, rounds: 1, tinyParts: 8, partialsBytes: MIB };
+export const SIZES: Sizes = { partBytes: 64 * MIB, tinyParts: 64, partialsBytes: 64 * MIB };
+export const QUICK_SIZES: Sizes = { partBytes: 8 * MIB, tinyParts: 8, partialsBytes: MIB };
 
 export interface Measured {
   readonly costs: Costs;
@@ -47,65 +46,99 @@ interface Place {
   readonly sizes: Sizes;
 }
 
-export async function measureConstants(of: JobCase, place: Place): Promise<Measured> {
-  const tiny = await measureTiny(of, place);
-  const mergeRate = await measureMerge(place);
-  const { planSeconds, moments, apply, startSeconds } = await measureParts(of, place);
-  const { partBytes } = place.sizes;
-  const rate = (bytes: number, seconds: number, beside: number) => bytes / Math.max(1e-9, seconds - beside);
-  const { momentsPartSeconds, applyPartSeconds } = tiny;
-  return {
-    costs: {
-      planSeconds,
-      ...tiny,
-      mergeRate,
-      momentsRate: rate(partBytes, moments.alone, momentsPartSeconds),
-      applyRate: rate(2 * partBytes, apply.alone, applyPartSeconds),
-    },
-    shared: {
-      moments: place.cores * rate(partBytes, moments.together, momentsPartSeconds),
-      apply: place.cores * rate(2 * partBytes, apply.together, applyPartSeconds),
-    },
-    startSeconds,
-  };
+/** One after the other: the rounds of what the model is held against lie between its own. */
+export class Constants {
+  readonly #of: JobCase;
+  readonly #place: Place;
+  readonly #rounds: Measured[] = [];
+
+  constructor(of: JobCase, place: Place) {
+    this.#of = of;
+    this.#place = place;
+  }
+
+  /** Measures each once more. */
+  async measure(): Promise<void> {
+    const { cores, sizes } = this.#place;
+    const tiny = await measureTiny(this.#of, this.#place);
+    const mergeRate = this.#of.hasMoments ? await measureMerge(this.#place) : 0;
+    const { moments, apply, startSeconds, ...steps } = await measureParts(this.#of, this.#place);
+    const { momentsPartSeconds, applyPartSeconds, merge, finish } = tiny;
+    const ofPart = (all: number, beside: number) => Math.max(0, all - beside) / sizes.tinyParts;
+    // A small file may take less than the rest of a part.
+    const rate = (bytes: number, taken: number, beside: number) => bytes / Math.max(taken / 10, taken - beside);
+    const rates = (name: "alone" | "together", count: number) => ({
+      moments: moments === null ? 0 : count * rate(sizes.partBytes, moments[name], momentsPartSeconds),
+      apply: count * rate(2 * sizes.partBytes, apply[name], applyPartSeconds),
+    });
+    const own = rates("alone", 1);
+    this.#rounds.push({
+      costs: {
+        ...steps,
+        momentsPartSeconds,
+        applyPartSeconds,
+        mergePartSeconds: ofPart(merge, steps.mergeSeconds),
+        finishPartSeconds: ofPart(finish, steps.finishSeconds),
+        mergeRate,
+        momentsRate: own.moments,
+        applyRate: own.apply,
+      },
+      shared: rates("together", cores),
+      startSeconds,
+    });
+  }
+
+  /** Medians of the rounds. */
+  get measured(): Measured {
+    return medianOf(this.#rounds) as Measured;
+  }
+}
+
+interface Numbers {
+  readonly [name: string]: number | Numbers;
+}
+
+/** Of records of the same fields, field by field. */
+function medianOf(rounds: readonly object[]): object {
+  const first = rounds[0] as Numbers;
+  const fields = Object.keys(first).map((name) => {
+    const values = rounds.map((round) => (round as Numbers)[name] as number | Numbers);
+    return [name, typeof values[0] === "number" ? median(values as number[]) : medianOf(values as Numbers[])];
+  });
+  return Object.fromEntries(fields);
 }
 
 /** A part of each phase by one process, and as many as there are cores at once. */
-async function measureParts(of: JobCase, { folder, workers, cores, sizes: { partBytes, rounds } }: Place) {
-  const input = join(folder, "x.raw");
+async function measureParts(of: JobCase, { folder, workers, cores, sizes: { partBytes } }: Place) {
+  const input = join(folder, "small.raw");
   const job = join(folder, "job");
   const output = join(folder, "y.raw");
   const bytes = cores * partBytes;
   await writeCells(input, bytes);
   const source = { path: input, dtype: "float32", shape: of.shapeOf(bytes / 4) } as const;
-  const plan = await seconds(() => planJob(of.layer, source, output, { folder: job, parts: cores }));
+  const planSeconds = await seconds(() => planJob(of.layer, source, output, { folder: job, parts: cores }));
   const phase = async (name: "moments" | "apply") => {
-    const alone: number[] = [];
-    const together: number[] = [];
-    for (let round = 0; round < rounds; round++) {
-      rmSync(join(job, partFile(name, 0)), { force: true });
-      alone.push((await workers.ask({ do: name, folder: job, part: 0 })) / 1000);
-      for (let part = 0; part < cores; part++) rmSync(join(job, partFile(name, part)), { force: true });
-      together.push(await seconds(() => workers.parts(job, name, cores, cores)));
-    }
-    return { alone: median(alone), together: median(together) };
+    // The first ones find their pages new.
+    await workers.parts(job, name, cores, cores);
+    rmSync(join(job, partFile(name, 0)));
+    const alone = await workers.seconds({ do: name, folder: job, part: 0 });
+    for (let part = 0; part < cores; part++) rmSync(join(job, partFile(name, part)));
+    return { alone, together: await seconds(() => workers.parts(job, name, cores, cores)) };
   };
-  const none = { alone: 0, together: 0 };
-  const moments = of.hasMoments ? await phase("moments") : none;
-  if (of.hasMoments) await workers.ask({ do: "merge", folder: job });
+  const moments = of.hasMoments ? await phase("moments") : null;
+  const mergeSeconds = of.hasMoments ? await workers.seconds({ do: "merge", folder: job }) : 0;
   const apply = await phase("apply");
   const start = () => promisify(execFile)(process.execPath, [COMMAND, "job", "run", job, "apply", "0", "--quiet"]);
-  const starts: number[] = [];
-  for (let round = 0; round < rounds; round++) starts.push(await seconds(start));
-  await workers.ask({ do: "finish", folder: job });
+  const startSeconds = await seconds(start);
+  const finishSeconds = await workers.seconds({ do: "finish", folder: job });
   rmSync(output);
   rmSync(input);
-  return { planSeconds: plan, moments, apply, startSeconds: median(starts) };
+  return { planSeconds, mergeSeconds, finishSeconds, moments, apply, startSeconds };
 }
 
 /** What is beside the bytes of a part: of parts that have nearly none. */
 async function measureTiny(of: JobCase, { folder, workers, sizes: { tinyParts } }: Place) {
-  const input = join(folder, "x.raw");
+  const input = join(folder, "small.raw");
   const job = join(folder, "job");
   const output = join(folder, "y.raw");
   await writeCells(input, TINY_BYTES);
@@ -114,28 +147,28 @@ async function measureTiny(of: JobCase, { folder, workers, sizes: { tinyParts } 
   const phase = async (name: "moments" | "apply") => {
     const times: number[] = [];
     for (let part = 0; part < tinyParts; part++) {
-      times.push((await workers.ask({ do: name, folder: job, part })) / 1000);
+      times.push(await workers.seconds({ do: name, folder: job, part }));
     }
     return median(times);
   };
   const hasMoments = of.hasMoments;
   const momentsPartSeconds = hasMoments ? await phase("moments") : 0;
-  const merge = hasMoments ? (await workers.ask({ do: "merge", folder: job })) / 1000 : 0;
+  const merge = hasMoments ? await workers.seconds({ do: "merge", folder: job }) : 0;
   const applyPartSeconds = await phase("apply");
-  const finish = (await workers.ask({ do: "finish", folder: job })) / 1000;
+  const finish = await workers.seconds({ do: "finish", folder: job });
   rmSync(output);
   rmSync(input);
   return {
     momentsPartSeconds,
     applyPartSeconds,
-    mergePartSeconds: merge / tinyParts,
-    finishPartSeconds: finish / tinyParts,
+    merge,
+    finish,
   };
 }
 
 /** Partials of an input that has no cells on the disk: what is merged is as good as any. Returns bytes a second. */
 async function measureMerge({ folder, sizes: { partialsBytes } }: Place): Promise<number> {
-  const input = join(folder, "x.raw");
+  const input = join(folder, "small.raw");
   const bytes = 4096 * partialsBytes;
   writeFileSync(input, "");
   truncateSync(input, bytes);

@@ -8,23 +8,27 @@ import { PART_BYTES, type Setting, type Study } from "./study.js";
 const GB = 1e9;
 
 export function describeConstants(of: string, { costs, shared, startSeconds }: Measured): SectionText {
-  const rate = (bytes: number) => (Number.isFinite(bytes) ? `${(bytes / GB).toFixed(2)} GB/s` : "");
+  const rate = (bytes: number) => `${(bytes / GB).toFixed(2)} GB/s`;
   const milliseconds = (seconds: number) => `${(seconds * 1000).toFixed(2)} ms`;
-  const rows: [string, string][] = [
+  const ofMoments: [string, string][] = [
     ["moments, one process: bytes read", rate(costs.momentsRate)],
     ["moments, all cores", rate(shared.moments)],
+    ["a part of moments, beside its bytes", milliseconds(costs.momentsPartSeconds)],
+    ["merge: bytes of partials", rate(costs.mergeRate)],
+    ["merge, of each part", milliseconds(costs.mergePartSeconds)],
+    ["merge, beside that", milliseconds(costs.mergeSeconds)],
+  ];
+  const rows: [string, string][] = [
+    ["plan", milliseconds(costs.planSeconds)],
+    ...(costs.momentsRate > 0 ? ofMoments : []),
     ["apply, one process: bytes read and written", rate(costs.applyRate)],
     ["apply, all cores", rate(shared.apply)],
-    ["merge: bytes of partials", rate(costs.mergeRate)],
-    ["plan", milliseconds(costs.planSeconds)],
-    ["a part of moments, beside its bytes", milliseconds(costs.momentsPartSeconds)],
     ["a part of apply, beside its bytes", milliseconds(costs.applyPartSeconds)],
-    ["merge, of each part, beside its bytes", milliseconds(costs.mergePartSeconds)],
     ["finish, of each part", milliseconds(costs.finishPartSeconds)],
+    ["finish, beside that", milliseconds(costs.finishSeconds)],
     ["start of a process that finds its part done", milliseconds(startSeconds)],
   ];
-  const found = rows.filter(([what, value]) => shared.moments > 0 || !/moments|merge/.test(what) || value === "");
-  return { title: "Constants", notes: [`measured on small files, ${of}.`], tables: [{ rows: [["", ""], ...found] }] };
+  return { title: "Constants", notes: [`measured on small files, ${of}.`], tables: [{ rows: [["", ""], ...rows] }] };
 }
 
 export function describeHeld({ name, bytes, partBytes, rounds, rows }: Held): SectionText {
@@ -168,7 +172,8 @@ function stageTime({ stages }: JobRun, name: string): string {
 }
 
 export function formatTime(seconds: number): string {
-  if (seconds < 100) return `${seconds.toPrecision(2)} s`;
+  if (seconds < 1) return `${seconds.toFixed(3)} s`;
+  if (seconds < 100) return `${seconds.toFixed(1)} s`;
   if (seconds < 6000) return `${(seconds / 60).toFixed(0)} min`;
   if (seconds < 100 * 3600) return `${(seconds / 3600).toFixed(1)} h`;
   return `${(seconds / 86_400).toFixed(1)} d`;

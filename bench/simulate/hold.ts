@@ -6,7 +6,7 @@ import { type JobCase, writeCells } from "../jobs/cases.js";
 import type { Workers } from "../jobs/workers.js";
 import type { JobTimes } from "../jobs.js";
 import { median } from "../samples.js";
-import type { Measured } from "./constants.js";
+import type { Constants, Measured } from "./constants.js";
 import { partsOf, simulateJob } from "./job.js";
 
 export interface HeldRow {
@@ -36,7 +36,7 @@ export interface HoldOptions {
 
 const STAGES = ["plan", "moments", "merge", "apply", "finish"] as const;
 
-export async function holdModel(of: JobCase, measured: Measured, options: HoldOptions): Promise<Held> {
+export async function holdModel(of: JobCase, constants: Constants, options: HoldOptions): Promise<Held> {
   const { folder, workers, processes, bytes, partBytes, rounds } = options;
   const input = join(folder, "x.raw");
   const [output, job] = [join(folder, "y.raw"), join(folder, "job")];
@@ -44,6 +44,7 @@ export async function holdModel(of: JobCase, measured: Measured, options: HoldOp
   const times = processes.map((): JobTimes[] => []);
   for (let round = 0; round < rounds; round++) {
     for (const [i, count] of processes.entries()) {
+      await constants.measure();
       const start = performance.now();
       const source = { path: input, dtype: "float32", shape: of.shapeOf(bytes / 4) } as const;
       await planJob(of.layer, source, output, { folder: job, partBytes });
@@ -55,7 +56,7 @@ export async function holdModel(of: JobCase, measured: Measured, options: HoldOp
   rmSync(input);
   const rows = processes.map((count, i) => ({
     processes: count,
-    predicted: predict(of, measured, options, count),
+    predicted: predict(of, constants.measured, options, count),
     measured: byStage((stage) => median((times[i] as JobTimes[]).map((own) => own[stage] / 1000))),
   }));
   return { name: of.name, bytes, partBytes, rounds, rows };

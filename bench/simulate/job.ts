@@ -13,6 +13,9 @@ export interface Costs {
   /** Of partials, by the one that merges. */
   readonly mergeRate: number;
   readonly planSeconds: number;
+  /** Of a job with hardly any parts. */
+  readonly mergeSeconds: number;
+  readonly finishSeconds: number;
   /** Of a part beside its bytes: what it reads of the job, opens, syncs and notes. */
   readonly momentsPartSeconds: number;
   readonly applyPartSeconds: number;
@@ -93,10 +96,14 @@ export function simulateJob(work: Work, cluster: Cluster, parts: number): JobRun
     run("moments", work.bytes + work.partialsBytes, costs.momentsRate, costs.momentsPartSeconds);
     const merged =
       work.partialsBytes / Math.min(costs.mergeRate, cluster.shared.moments) + parts * costs.mergePartSeconds;
-    stages.push({ name: "merge", seconds: startSeconds + merged, limit: "merge" });
+    stages.push({ name: "merge", seconds: startSeconds + costs.mergeSeconds + merged, limit: "merge" });
   }
   run("apply", 2 * work.bytes, costs.applyRate, costs.applyPartSeconds);
-  stages.push({ name: "finish", seconds: startSeconds + parts * costs.finishPartSeconds, limit: "finish" });
+  stages.push({
+    name: "finish",
+    seconds: startSeconds + costs.finishSeconds + parts * costs.finishPartSeconds,
+    limit: "finish",
+  });
 
   const seconds = stages.reduce((sum, stage) => sum + stage.seconds, 0);
   const spent = LIMITS.map((limit) => ({

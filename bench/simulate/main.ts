@@ -10,7 +10,7 @@ import { BATCH_NORM, LAYER_NORM } from "../jobs/cases.js";
 import { Workers } from "../jobs/workers.js";
 import { describeMachine, formatMachine, type Machine } from "../machine.js";
 import { formatSection, type SectionText } from "../text.js";
-import { type Measured, measureConstants, QUICK_SIZES, SIZES } from "./constants.js";
+import { Constants, type Measured, QUICK_SIZES, SIZES } from "./constants.js";
 import { describeConstants, describeHeld, describeStudy } from "./describe.js";
 import { type Held, holdModel } from "./hold.js";
 import type { Costs } from "./job.js";
@@ -69,12 +69,12 @@ async function measure(): Promise<Simulated> {
     const options = { folder, workers, processes: PROCESSES, bytes, partBytes, rounds };
     const held: Held[] = [];
     const hold = async (of: typeof BATCH_NORM) => {
-      const constants = await measureConstants(of, place);
-      print(describeConstants(of.name, constants));
+      const constants = new Constants(of, place);
       const own = await holdModel(of, constants, options);
+      print(describeConstants(of.name, constants.measured));
       print(describeHeld(own));
       held.push(own);
-      return constants;
+      return constants.measured;
     };
     return { machine: describeMachine(), moments: await hold(BATCH_NORM), plain: await hold(LAYER_NORM), held };
   } finally {
