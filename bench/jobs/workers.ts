@@ -29,7 +29,7 @@ export class Workers {
     const times = { moments: 0, merge: 0, apply: 0, finish: 0 };
     const { phases } = await jobStatus(folder);
     for (const { phase, parts } of phases) {
-      times[phase] = await timed(() => this.parts(folder, phase, parts, count));
+      times[phase] = await timed(() => this.parts(folder, phase, { from: 0, to: parts }, count));
       if (phase === "moments") times.merge = 1000 * (await this.seconds({ do: "merge", folder }));
     }
     times.finish = 1000 * (await this.seconds({ do: "finish", folder }));
@@ -42,11 +42,16 @@ export class Workers {
     return milliseconds / 1000;
   }
 
-  /** Does parts 0 to `parts` - 1 by the first `count` processes. */
-  async parts(folder: string, phase: "moments" | "apply", parts: number, count: number): Promise<void> {
-    let next = 0;
+  /** Does parts [from, to) by the first `count` processes. */
+  async parts(
+    folder: string,
+    phase: "moments" | "apply",
+    { from, to }: { readonly from: number; readonly to: number },
+    count = this.#processes.length,
+  ): Promise<void> {
+    let next = from;
     const work = async (worker: Conversation) => {
-      while (next < parts) await worker.ask({ do: phase, folder, part: next++ });
+      while (next < to) await worker.ask({ do: phase, folder, part: next++ });
     };
     await Promise.all(this.#processes.slice(0, count).map(work));
   }

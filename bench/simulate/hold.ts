@@ -41,16 +41,22 @@ export async function holdModel(of: JobCase, constants: Constants, options: Hold
   const input = join(folder, "x.raw");
   const [output, job] = [join(folder, "y.raw"), join(folder, "job")];
   await writeCells(input, bytes);
+  const runJob = async (count: number): Promise<JobTimes> => {
+    const start = performance.now();
+    const source = { path: input, dtype: "float32", shape: of.shapeOf(bytes / 4) } as const;
+    await planJob(of.layer, source, output, { folder: job, partBytes });
+    const plan = performance.now() - start;
+    const times = { plan, ...(await workers.run(job, count)) };
+    rmSync(output);
+    return times;
+  };
+  // Processes that have run it are as fast as they get.
+  await runJob(Math.max(...processes));
   const times = processes.map((): JobTimes[] => []);
   for (let round = 0; round < rounds; round++) {
     for (const [i, count] of processes.entries()) {
       await constants.measure();
-      const start = performance.now();
-      const source = { path: input, dtype: "float32", shape: of.shapeOf(bytes / 4) } as const;
-      await planJob(of.layer, source, output, { folder: job, partBytes });
-      const plan = performance.now() - start;
-      times[i]?.push({ plan, ...(await workers.run(job, count)) });
-      rmSync(output);
+      times[i]?.push(await runJob(count));
     }
   }
   rmSync(input);

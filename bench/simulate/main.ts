@@ -50,13 +50,35 @@ interface Simulated {
   readonly study?: Study;
 }
 
-function numberOf(option: keyof typeof values, otherwise = Number.NaN): number {
+/** Undefined where it is not given. */
+function numberOf(option: keyof typeof values): number | undefined {
   const text = values[option];
-  const value = text === undefined ? otherwise : Number(text);
+  if (text === undefined) return undefined;
+  const value = Number(text);
   if (Number.isFinite(value) && value >= 0) return value;
   console.error(`expected a number for --${option} but got ${text}`);
   process.exit(2);
 }
+
+function queueOf(name: string): Queue {
+  if (Object.hasOwn(QUEUES, name)) return name as Queue;
+  console.error(`expected ${Object.keys(QUEUES).join(", ")} for --queue but got ${name}`);
+  process.exit(2);
+}
+
+// Before minutes of measuring, not after.
+const given = {
+  network: GB * (numberOf("machine-gbps") as number),
+  storage: GB * (numberOf("storage-gbps") as number),
+  merge: numberOf("merge-gbps"),
+  part: numberOf("part-ms"),
+  start: numberOf("start-ms"),
+  queue: queueOf(values.queue),
+  lostHours: numberOf("lost-hours") as number,
+  lockSeconds: numberOf("lock-seconds") as number,
+  backSeconds: numberOf("back-seconds") as number,
+  seed: numberOf("seed") as number,
+};
 
 async function measure(): Promise<Simulated> {
   const folder = mkdtempSync(join(values.folder, "normpool-simulate-"));
@@ -89,40 +111,27 @@ function print(text: SectionText): void {
 
 /** A machine has all its cores, and a network. */
 function costsOf({ costs, shared }: Measured): Costs {
-  const network = GB * numberOf("machine-gbps");
-  const part = (measured: number) => numberOf("part-ms", 1000 * measured) / 1000;
+  const { network, merge, part } = given;
+  const own = part === undefined ? {} : { momentsPartSeconds: part / 1000, applyPartSeconds: part / 1000 };
   return {
     ...costs,
-    momentsRate: Math.min(network, shared.moments || network),
+    ...own,
+    momentsRate: Math.min(network, shared.moments),
     applyRate: Math.min(network, shared.apply),
-    mergeRate: GB * numberOf("merge-gbps", Math.min(network, costs.mergeRate) / GB),
-    momentsPartSeconds: part(costs.momentsPartSeconds),
-    applyPartSeconds: part(costs.applyPartSeconds),
+    mergeRate: merge === undefined ? Math.min(network, costs.mergeRate) : GB * merge,
   };
 }
 
 function settingOf({ moments, plain }: Simulated): Setting {
-  if (!Object.hasOwn(QUEUES, values.queue)) {
-    console.error(`expected ${Object.keys(QUEUES).join(", ")} for --queue but got ${values.queue}`);
-    process.exit(2);
-  }
-  const queue = values.queue as Queue;
-  const hours = numberOf("lost-hours");
+  const { storage, start, queue, lostHours, lockSeconds, backSeconds, seed } = given;
+  const started = start === undefined ? moments.startSeconds : start / 1000;
   return {
     costs: { moments: costsOf(moments), plain: costsOf(plain) },
-    storage: GB * numberOf("storage-gbps"),
+    storage,
     queueRate: QUEUES[queue],
     // Without a queue each part is a command.
-    startSeconds: queue === "none" ? numberOf("start-ms", 1000 * moments.startSeconds) / 1000 : 0,
-    failures:
-      hours === 0
-        ? null
-        : {
-            everySeconds: 3600 * hours,
-            lockSeconds: numberOf("lock-seconds"),
-            backSeconds: numberOf("back-seconds"),
-            seed: numberOf("seed"),
-          },
+    startSeconds: queue === "none" ? started : 0,
+    failures: lostHours === 0 ? null : { everySeconds: 3600 * lostHours, lockSeconds, backSeconds, seed },
   };
 }
 
