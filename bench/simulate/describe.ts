@@ -3,7 +3,7 @@ import { formatBytes, type SectionText } from "../text.js";
 import type { Measured } from "./constants.js";
 import { type Held, totalOf } from "./hold.js";
 import type { JobRun, Limit } from "./job.js";
-import { PART_BYTES, type Setting, type Study } from "./study.js";
+import { PART_BYTES, QUEUES, type Setting, type Study } from "./study.js";
 
 const GB = 1e9;
 
@@ -114,7 +114,10 @@ export function describeStudy(result: Study, setting: Setting): SectionText[] {
     },
     {
       title: "Size of a part",
-      notes: ["BatchNorm of planes: time, and what limits. None where there would be more than 1,000,000 parts."],
+      notes: [
+        "BatchNorm of planes: time, and what takes most of it. None where there would be more than 1,000,000 parts. The second table is how much input",
+        "a queue can give a second: machines and storage that read faster wait for it.",
+      ],
       tables: [
         {
           rows: [
@@ -124,6 +127,16 @@ export function describeStudy(result: Study, setting: Setting): SectionText[] {
               formatSize(bytes),
               `${machines}`,
               ...runs.map((run) => (run === null ? "none" : `${formatTime(run.seconds)} (${SHORT[run.limit]})`)),
+            ]),
+          ],
+        },
+        {
+          rows: [
+            ["queue", "parts a second", ...PART_BYTES.map(formatSize)],
+            ...(["redis", "postgres"] as const).map((queue) => [
+              queue,
+              `${QUEUES[queue]}`,
+              ...PART_BYTES.map((bytes) => `${((QUEUES[queue] * bytes) / GB).toFixed(0)} GB/s`),
             ]),
           ],
         },
