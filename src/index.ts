@@ -40,21 +40,15 @@ export {
   WorkerFailedError,
   WriteFailedError,
 } from "./errors.js";
-export { type FinishJobOptions, finishJob, removeJob } from "./jobs/finish-job.js";
+export { finishJob, removeJob } from "./jobs/finish-job.js";
 export type { JobPhase } from "./jobs/job.js";
 export { type JobStatus, jobStatus } from "./jobs/job-status.js";
-export type { JobOptions } from "./jobs/load-job.js";
 export { mergeParts } from "./jobs/merge-parts.js";
-export {
-  type JobSource,
-  type JobTarget,
-  type PlanFitOptions,
-  type PlanJobOptions,
-  planFitJob,
-  planJob,
-  planMomentsJob,
-} from "./jobs/plan-job.js";
-export { type RunPartOptions, runPart } from "./jobs/run-part.js";
+export type { FinishJobOptions, JobOptions, RunPartOptions } from "./jobs/options.js";
+export type { JobSource, JobTarget } from "./jobs/plan-files.js";
+export { planFitJob, planJob, planMomentsJob } from "./jobs/plan-job.js";
+export type { PlanFitOptions, PlanJobOptions } from "./jobs/plan-options.js";
+export { runPart } from "./jobs/run-part.js";
 export {
   BatchNorm1d,
   BatchNorm2d,

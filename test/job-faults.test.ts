@@ -247,6 +247,31 @@ describe("arguments are refused before anything is written", () => {
       "write-failed",
       "y.npy",
     ],
+    [
+      "an unknown option of the input",
+      () => planJob(layer, { path: input(), kee: "x" } as never, at("y.npy"), options()),
+      "invalid-argument",
+      "kee",
+    ],
+    [
+      "an input to write to",
+      () => planJob(layer, { path: input(), writable: true } as never, at("y.npy"), options()),
+      "invalid-argument",
+      "writable",
+    ],
+    ["no path", () => planJob(layer, {} as never, at("y.npy"), options()), "invalid-argument", "path"],
+    [
+      "an output with a journal",
+      () => planJob(layer, input(), { path: at("y.npy"), journal: "begin" } as never, options()),
+      "invalid-argument",
+      "journal",
+    ],
+    [
+      "a key of an output without names",
+      () => planJob(layer, input(), { path: at("y.npy"), key: "x" }, options()),
+      "invalid-argument",
+      "key",
+    ],
     ["no inputs", () => planFitJob([], at("s.safetensors"), options()), "invalid-argument", "one file or more"],
     [
       "no such axis",
@@ -273,6 +298,12 @@ describe("arguments are refused before anything is written", () => {
       [() => runPart(pool, at("none"), "moments", 0), "no such file"],
       [() => runPart(pool, folder, "moments", 0), "there is no job in this folder"],
       [() => mergeParts({} as never, at("job")), "expected a NormPool for pool"],
+      // A string has letters, and one of them is the folder of all.
+      [() => jobStatus(at("job"), { roots: "/data" as never }), "expected a list of folders for roots"],
+      [() => jobStatus(at("job"), { root: ["/"] } as never), "expected only roots, signal"],
+      [() => finishJob(at("job"), { remove: 1 as never }), "for remove but got 1"],
+      [() => runPart(pool, at("job"), "moments", 0, { signal: {} as never }), "an AbortSignal"],
+      [() => runPart(pool, at("job"), "moments", 0, { onProgress: 1 as never }), "a function"],
     ] as const) {
       await expect(call()).rejects.toThrow(words);
     }
@@ -360,6 +391,7 @@ test("an output that appears meanwhile is not replaced, unless that was asked fo
   await removeJob(at("job"));
   const options = { folder: at("job"), parts: PARTS };
   await expect(planJob(layer, at("x.npy"), at("y.npy"), options)).rejects.toThrow("it exists");
+  expect(existsSync(at("job"))).toBe(false);
   await planJob(layer, at("x.npy"), at("y.npy"), { ...options, force: true });
   expect(Buffer.compare(await resultOf([pool], at("job"), at("y.npy")), expected)).toBe(0);
 });

@@ -29,6 +29,12 @@ const NO_CREATE_OPTIONS: { readonly [O in keyof Required<CreateOptions>]: Create
 
 export async function open(path: unknown, given: unknown): Promise<Tensor> {
   const operation = "pool.open";
+  const options = readOpenOptions(operation, given);
+  return openTensor(operation, checkString(operation, "path", path), options);
+}
+
+/** Throws InvalidArgumentError, UnsupportedDtypeError, InvalidShapeError. */
+export function readOpenOptions(operation: string, given: unknown): OpenOptions {
   const options = readOptions<OpenOptions>(operation, given, NO_OPEN_OPTIONS);
   const { format, key, member, dtype, shape, offset, as, writable } = options;
   checkFormat(operation, FORMATS, format);
@@ -38,8 +44,7 @@ export async function open(path: unknown, given: unknown): Promise<Tensor> {
   if (as !== undefined) checkDtype(operation, as);
   if (offset !== undefined) checkSize(operation, "offset", offset);
   if (writable !== undefined) checkBoolean(operation, "writable", writable);
-  const checked = shape === undefined ? {} : { shape: checkShape(operation, shape) };
-  return openTensor(operation, checkString(operation, "path", path), { ...options, ...checked });
+  return shape === undefined ? options : { ...options, shape: checkShape(operation, shape) };
 }
 
 export async function create<D extends Dtype>(
@@ -49,6 +54,13 @@ export async function create<D extends Dtype>(
   given: unknown,
 ): Promise<OutputTensor<D>> {
   const operation = "pool.create";
+  const options = readCreateOptions(operation, given);
+  checkDtype(operation, dtype);
+  return createTensor(operation, checkString(operation, "path", path), dtype, checkShape(operation, shape), options);
+}
+
+/** Throws InvalidArgumentError, UnsupportedDtypeError. */
+export function readCreateOptions(operation: string, given: unknown): CreateOptions {
   const options = readOptions<CreateOptions>(operation, given, NO_CREATE_OPTIONS);
   const { format, key, storedAs, journal } = options;
   checkFormat(operation, OUTPUT_FORMATS, format);
@@ -56,9 +68,8 @@ export async function create<D extends Dtype>(
   if (journal !== undefined && journal !== "begin" && journal !== "resume") {
     throw new InvalidArgumentError(operation, "journal", '"begin" or "resume"', describe(journal));
   }
-  checkDtype(operation, dtype);
   if (storedAs !== undefined) checkDtype(operation, storedAs);
-  return createTensor(operation, checkString(operation, "path", path), dtype, checkShape(operation, shape), options);
+  return options;
 }
 
 function checkString(operation: string, argument: string, value: unknown): string {

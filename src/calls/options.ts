@@ -76,15 +76,18 @@ export function checkCallOptions<T extends LayerCallOptions>(
   if (channelAxis !== undefined && !Number.isSafeInteger(channelAxis)) {
     throw new InvalidArgumentError(operation, "channelAxis", "a safe integer", describe(channelAxis));
   }
-  if (signal !== undefined && !isSignal(signal)) {
-    throw new InvalidArgumentError(operation, "signal", "an AbortSignal", describe(signal));
-  }
+  checkSignal(operation, signal);
   if (timeout !== undefined && !(typeof timeout === "number" && timeout > 0)) {
     throw new InvalidArgumentError(operation, "timeout", "a number of milliseconds above 0", describe(timeout));
   }
   checkFunction(operation, "onProgress", onProgress);
   if (signal?.aborted) throw new AbortedError(operation, signal.reason);
   return options;
+}
+
+export function checkSignal(operation: string, value: unknown): void {
+  if (value === undefined || isSignal(value)) return;
+  throw new InvalidArgumentError(operation, "signal", "an AbortSignal", describe(value));
 }
 
 /** By what it has: test runners and vm contexts have an AbortSignal of their own. */

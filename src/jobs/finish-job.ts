@@ -4,24 +4,20 @@ import { InvalidArgumentError, WriteFailedError } from "../errors.js";
 import { someAtOnce } from "./at-once.js";
 import { FINISHED_FILE, inFolder, isOfJob, JOB_FILE, writeRecord } from "./folder.js";
 import { hasCells, isMerged } from "./left.js";
-import { type JobOptions, type LoadedJob, loadJob, openInput } from "./load-job.js";
+import { type LoadedJob, loadJob, openInput } from "./load-job.js";
+import { type FinishJobOptions, type JobOptions, readJobOptions } from "./options.js";
 import { isNamed, namePartial, outputInode, partialInode, removePartial } from "./output-file.js";
 import { phasesOfJob } from "./planned.js";
 import { writeFound } from "./write-found.js";
-
-export interface FinishJobOptions extends JobOptions {
-  /** Whether the job's folder is removed too, and not left for `jobStatus`. Default false. */
-  readonly remove?: boolean | undefined;
-}
 
 /**
  * Finishes a job whose parts are all done: its output gets its name, on the disk; what the parts left is removed. A job that is finished is left as it is.
  * @throws (as rejection) InvalidArgumentError where parts are not done; ReadFailedError where an input was changed; FileFormatError, WriteFailedError, also where a
  * file has the output's name that must not be replaced
  */
-export async function finishJob(folder: string, options: FinishJobOptions = {}): Promise<void> {
+export async function finishJob(folder: string, given: FinishJobOptions = {}): Promise<void> {
   const operation = "finishJob";
-  const { remove = false, ...rest } = options;
+  const { remove = false, ...rest } = readJobOptions(operation, given, ["remove"]);
   const loaded = await loadJob(operation, folder, rest);
   const { job } = loaded;
   if (!loaded.finished) {
@@ -78,9 +74,9 @@ async function checkDone(operation: string, loaded: LoadedJob): Promise<void> {
  * Ends a job, finished or not: nothing is left of it but an output that has its name already.
  * @throws (as rejection) as `jobStatus`, WriteFailedError
  */
-export async function removeJob(folder: string, options: JobOptions = {}): Promise<void> {
+export async function removeJob(folder: string, given: JobOptions = {}): Promise<void> {
   const operation = "removeJob";
-  const loaded = await loadJob(operation, folder, options);
+  const loaded = await loadJob(operation, folder, readJobOptions(operation, given));
   await clear(operation, loaded, () => true);
 }
 

@@ -3,7 +3,8 @@ import { readdir } from "node:fs/promises";
 import type { PartPhase } from "../plan/parts.js";
 import { partOfFile } from "./folder.js";
 import { isMerged } from "./left.js";
-import { type JobOptions, loadJob } from "./load-job.js";
+import { loadJob } from "./load-job.js";
+import { type JobOptions, readJobOptions } from "./options.js";
 import { phasesOfJob } from "./planned.js";
 
 /** How far a job is. */
@@ -28,9 +29,9 @@ export interface JobStatus {
 }
 
 /** @throws (as rejection) InvalidArgumentError, FileFormatError, ReadFailedError */
-export async function jobStatus(folder: string, options: JobOptions = {}): Promise<JobStatus> {
+export async function jobStatus(folder: string, given: JobOptions = {}): Promise<JobStatus> {
   const operation = "jobStatus";
-  const loaded = await loadJob(operation, folder, options);
+  const loaded = await loadJob(operation, folder, readJobOptions(operation, given));
   const { job, plans, finished } = loaded;
   const done = { moments: 0, apply: 0 };
   for (const name of await readdir(loaded.folder)) {

@@ -15,19 +15,10 @@ import { fileOf, type Tensor } from "../tensor/tensor.js";
 import { checkJob } from "./check-job.js";
 import { FINISHED_FILE, inFolder, JOB_FILE, readRecord, weightsFile } from "./folder.js";
 import type { Job, JobInput } from "./job.js";
+import type { JobOptions } from "./options.js";
 import { isNamed } from "./output-file.js";
 import { hashOfPlans, type JobWeights, type Planned, plansOf } from "./planned.js";
 import { checkBelow } from "./roots.js";
-
-export interface JobOptions {
-  /**
-   * Folders that the job's own folder, its inputs and its output have to be below, wherever links lead: for jobs that come from others. Default: any file
-   * is taken.
-   */
-  readonly roots?: readonly string[] | undefined;
-  /** Ends it. */
-  readonly signal?: AbortSignal | undefined;
-}
 
 export interface LoadedJob {
   /** Absolute. */

@@ -6,8 +6,9 @@ import { mergePartials } from "../run/run-part.js";
 import { drive } from "../run/steps.js";
 import { inFolder, partFile } from "./folder.js";
 import { checkPhase, isMerged, momentsHead, partialsHead } from "./left.js";
-import { type JobOptions, type LoadedJob, loadJob, openInput } from "./load-job.js";
+import { type LoadedJob, loadJob, openInput } from "./load-job.js";
 import { NumbersReader, writeNumbers } from "./numbers-file.js";
+import { type JobOptions, readJobOptions } from "./options.js";
 import { momentsCallOf } from "./planned.js";
 
 /**
@@ -15,9 +16,10 @@ import { momentsCallOf } from "./planned.js";
  * @throws (as rejection) InvalidArgumentError where the job has no such phase (see `jobStatus`), or parts are not done; FileFormatError, ReadFailedError, WriteFailedError,
  * AbortedError, OutOfMemoryError, PoolClosedError
  */
-export async function mergeParts(pool: NormPool, folder: string, options: JobOptions = {}): Promise<void> {
+export async function mergeParts(pool: NormPool, folder: string, given: JobOptions = {}): Promise<void> {
   const operation = "mergeParts";
   if (!isPool(pool)) throw new InvalidArgumentError(operation, "pool", "a NormPool", describe(pool));
+  const options = readJobOptions(operation, given);
   const loaded = await loadJob(operation, folder, options);
   checkPhase(operation, loaded, "moments");
   if (loaded.finished || (await isMerged(operation, loaded))) return;

@@ -126,7 +126,11 @@ export class NumbersReader {
       const { size } = await file.stat();
       if (!head.equals(formatHead(expected)) || size !== bytesOf(expected.numbers)) {
         const what = `the ${expected.numbers} numbers ${expected.name} of job ${expected.job}`;
-        throw new FileFormatError(operation, path, `expected ${what} but it has others`);
+        throw new FileFormatError(
+          operation,
+          path,
+          `expected ${what} but it has others (remove it, and run its part again)`,
+        );
       }
       return reader;
     } catch (error) {
@@ -164,7 +168,7 @@ export class NumbersReader {
       throw new FileFormatError(
         this.#operation,
         this.#path,
-        `block ${block} does not fit its checksum: it was changed`,
+        `block ${block} does not fit its checksum: it was changed (remove it, and run its part again)`,
       );
     }
     this.#loaded = block;

@@ -42,6 +42,12 @@ export async function hasPartial(job: Job): Promise<boolean> {
   return (await lstat(partialOf(job)).catch(() => undefined)) !== undefined;
 }
 
+/** Throws WriteFailedError where there is no room for it, and what its header cannot say as InvalidArgumentError. */
+export async function checkRoomFor(operation: string, job: Job): Promise<void> {
+  const { bytes } = layoutOf(operation, job);
+  await orFail(operation, job, () => checkRoom(dirname(partialOf(job)), bytes));
+}
+
 /** Makes it, of zeros; of one that is there, also where who made it was ended, nothing is lost. Throws WriteFailedError, also where there is no room for it. */
 export async function makePartial(operation: string, job: Job): Promise<void> {
   const partial = partialOf(job);

@@ -3,20 +3,15 @@ import { describe } from "../describe.js";
 import { AbortedError, InvalidArgumentError, WriteFailedError } from "../errors.js";
 import type { PartPhase } from "../plan/parts.js";
 import { isPool, type NormPool, runOn } from "../pool.js";
-import type { Progress } from "../run/call.js";
 import { runApplyPart, runMomentsPart } from "../run/run-part.js";
 import { drive } from "../run/steps.js";
 import { inFolder, MOMENTS_FILE, partFile, writeRecord } from "./folder.js";
 import { checkPhase, hasCells, hasPartials, momentsHead, type PartNote, partialsHead } from "./left.js";
-import { type JobOptions, type LoadedJob, loadJob, loadWeights, openInput } from "./load-job.js";
+import { type LoadedJob, loadJob, loadWeights, openInput } from "./load-job.js";
 import { NumbersReader, writeNumbers } from "./numbers-file.js";
+import { type JobOptions, type RunPartOptions, readJobOptions } from "./options.js";
 import { openPartialTensor, partialInode, syncPartial } from "./output-file.js";
 import { applyCallOf, momentsCallOf, phasesOfJob, unitsByInput } from "./planned.js";
-
-export interface RunPartOptions extends JobOptions {
-  /** Told after some slices of the part. */
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
-}
 
 /**
  * Does part `part`, 0 or more, of a phase of a job: `moments` before the merge, `apply` after it. A part that is done is not done again, nor one of a job that is finished.
@@ -29,10 +24,11 @@ export async function runPart(
   folder: string,
   phase: PartPhase,
   part: number,
-  options: RunPartOptions = {},
+  given: RunPartOptions = {},
 ): Promise<void> {
   const operation = "runPart";
   if (!isPool(pool)) throw new InvalidArgumentError(operation, "pool", "a NormPool", describe(pool));
+  const options = readJobOptions(operation, given, ["onProgress"]);
   const loaded = await loadJob(operation, folder, options);
   const { job, finished } = loaded;
   checkPhase(operation, loaded, phase);

@@ -1,6 +1,5 @@
 // The output of a job whose output has no cells: what was found of its inputs.
-import type { SetMoments } from "../merge/moments.js";
-import { unpackInto } from "../merge/moments.js";
+import { type SetMoments, unpackInto } from "../merge/moments.js";
 import { cellsPerSet, setCount } from "../plan/geometry.js";
 import { type Fitted, merged } from "../scaler/fitted.js";
 import { withoutNaN } from "../scaler/part-moments.js";
@@ -8,8 +7,9 @@ import { scalerMetadata, stateOf } from "../scaler/scaler-state.js";
 import { writeSafetensors } from "../storage/safetensors-write.js";
 import { inFolder, MOMENTS_FILE } from "./folder.js";
 import { momentsHead } from "./left.js";
-import { type JobOptions, type LoadedJob, openInput } from "./load-job.js";
+import { type LoadedJob, openInput } from "./load-job.js";
 import { NumbersReader } from "./numbers-file.js";
+import type { JobOptions } from "./options.js";
 
 /** Writes what was found of a job without cells. */
 export async function writeFound(operation: string, loaded: LoadedJob, options: JobOptions): Promise<void> {
