@@ -184,7 +184,7 @@ function stageTime({ stages }: JobRun, name: string): string {
   return found === undefined ? "" : formatTime(found.seconds);
 }
 
-export function formatTime(seconds: number): string {
+function formatTime(seconds: number): string {
   if (seconds < 1) return `${seconds.toFixed(3)} s`;
   if (seconds < 100) return `${seconds.toFixed(1)} s`;
   if (seconds < 6000) return `${(seconds / 60).toFixed(0)} min`;
@@ -192,7 +192,7 @@ export function formatTime(seconds: number): string {
   return `${(seconds / 86_400).toFixed(1)} d`;
 }
 
-export function formatSize(bytes: number): string {
+function formatSize(bytes: number): string {
   for (const [unit, size] of [
     ["PiB", 2 ** 50],
     ["TiB", 2 ** 40],

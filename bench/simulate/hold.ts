@@ -9,7 +9,7 @@ import { median } from "../samples.js";
 import type { Constants, Measured } from "./constants.js";
 import { partsOf, simulateJob } from "./job.js";
 
-export interface HeldRow {
+interface HeldRow {
   readonly processes: number;
   /** Seconds, by stage. */
   readonly predicted: JobTimes;

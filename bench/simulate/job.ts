@@ -124,7 +124,7 @@ export function simulateJob(work: Work, cluster: Cluster, parts: number): JobRun
 }
 
 /** What no number of the others would make faster: the largest of the times that each alone would take. */
-export function limitOf(model: PhaseModel): Limit {
+function limitOf(model: PhaseModel): Limit {
   const { parts, partBytes, workers, own, shared, partSeconds, handOverSeconds } = model;
   const bounds: readonly (readonly [Limit, number])[] = [
     ["machines", (parts * partBytes) / (own * workers)],

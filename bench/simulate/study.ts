@@ -8,8 +8,8 @@ const GIB = 2 ** 30;
 const TIB = 2 ** 40;
 const PIB = 2 ** 50;
 
-export const INPUT_BYTES = [GIB, 32 * GIB, TIB, 32 * TIB, PIB] as const;
-export const MACHINES = [1, 10, 100, 1000] as const;
+const INPUT_BYTES = [GIB, 32 * GIB, TIB, 32 * TIB, PIB] as const;
+const MACHINES = [1, 10, 100, 1000] as const;
 export const PART_BYTES = [64 * MIB, 256 * MIB, GIB, 16 * GIB] as const;
 /** Of jobs that say none. */
 const DEFAULT_PART = 256 * MIB;
@@ -28,13 +28,13 @@ export interface Setting {
   readonly failures: Failures | null;
 }
 
-export interface ScaleRow {
+interface ScaleRow {
   readonly bytes: number;
   readonly machines: number;
   readonly run: JobRun;
 }
 
-export interface MergeRow {
+interface MergeRow {
   readonly layer: string;
   readonly partialsBytes: number;
   readonly seconds: number;
@@ -44,7 +44,7 @@ export interface MergeRow {
   readonly halfAt: number;
 }
 
-export interface PartRow {
+interface PartRow {
   readonly queue: Queue;
   readonly bytes: number;
   readonly machines: number;
@@ -52,7 +52,7 @@ export interface PartRow {
   readonly runs: readonly (JobRun | null)[];
 }
 
-export interface FailureRow {
+interface FailureRow {
   readonly hours: number | null;
   readonly runs: readonly JobRun[];
 }
