@@ -1,6 +1,7 @@
 // What the bench writes as JSON. Times are milliseconds, sizes bytes.
 import type { ColdResult } from "./cold.js";
 import type { FilesResult } from "./files.js";
+import type { JobsResult } from "./jobs.js";
 import type { LatencyResult } from "./latency.js";
 import type { Machine } from "./machine.js";
 import type { MemoryResult } from "./memory.js";
@@ -25,5 +26,6 @@ export interface Results {
   readonly cold?: ColdResult;
   readonly memory?: MemoryResult;
   readonly files?: FilesResult;
+  readonly jobs?: JobsResult;
   readonly peers?: PeersResult;
 }

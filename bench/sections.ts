@@ -66,8 +66,10 @@ async function measure(
       return { memory: measureMemory() };
     case "files":
       return { files: await measureFiles(options) };
+    // These two are not part of the package.
+    case "jobs":
+      return { jobs: await (await import("./jobs/measure.js")).measureJobs(options) };
     case "peers":
-      // Not part of the package.
       return { peers: await (await import("./peers/measure.js")).measurePeers({ ...options, python }) };
   }
 }

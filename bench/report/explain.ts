@@ -32,5 +32,9 @@ export const SECTIONS: Readonly<Record<Section, readonly [heading: string, asks:
   cold: ["The first call of a process", "What do the start of threads and new memory cost?"],
   memory: ["Memory", "What does a process take beside its tensors?"],
   files: ["From file to file", "What does a file cost, beside copying it?"],
+  jobs: [
+    "By processes, in parts",
+    "What does it cost that a file is done by processes, on one machine or many, and not by one pool?",
+  ],
   peers: ["Other libraries", "How long do others take for the same?"],
 };

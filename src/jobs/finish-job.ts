@@ -1,6 +1,7 @@
 // Ends a job: the output gets its name when all parts are done, and not before. Or nothing is left of it.
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { InvalidArgumentError, WriteFailedError } from "../errors.js";
+import { someAtOnce } from "./at-once.js";
 import { FINISHED_FILE, inFolder, isOfJob, JOB_FILE, writeRecord } from "./folder.js";
 import { hasCells, isMerged } from "./left.js";
 import { type LoadedJob, loadJob, openInput } from "./load-job.js";
@@ -55,10 +56,14 @@ async function checkDone(operation: string, loaded: LoadedJob): Promise<void> {
   if (!phasesOfJob(job, plans).includes("apply")) return;
   const inode = await partialInode(operation, job);
   const left: number[] = [];
-  for (let part = 0; part < job.parts && left.length <= NAMED; part++) {
-    if (!(await hasCells(operation, loaded, part, inode))) left.push(part);
+  function* parts() {
+    for (let part = 0; part < job.parts && left.length <= NAMED; part++) yield part;
   }
+  await someAtOnce(parts(), async (part) => {
+    if (!(await hasCells(operation, loaded, part, inode))) left.push(part);
+  });
   if (left.length === 0) return;
+  left.sort((a, b) => a - b);
   const names = left.slice(0, NAMED).join(", ");
   throw fail(
     `one without ${left.length === 1 ? "part" : "parts"} ${names}${left.length > NAMED ? " and more" : ""} of apply`,
@@ -80,7 +85,12 @@ async function clear(operation: string, { folder, job }: LoadedJob, goes: (name:
   if (job.output.cells !== null) await removePartial(operation, job);
   // What says what the job is goes last: until then it can be begun again.
   const names = (await readdir(folder)).filter((name) => isOfJob(name) && goes(name));
-  names.sort((a, b) => Number(a === JOB_FILE) - Number(b === JOB_FILE));
-  for (const name of names) await rm(inFolder(folder, name), { force: true });
-  if (goes(JOB_FILE)) await rmdir(folder).catch(() => {});
+  const remove = (name: string) => rm(inFolder(folder, name), { force: true });
+  await someAtOnce(
+    names.filter((name) => name !== JOB_FILE),
+    remove,
+  );
+  if (!goes(JOB_FILE)) return;
+  await remove(JOB_FILE);
+  await rmdir(folder).catch(() => {});
 }
