@@ -63,7 +63,7 @@ export function tilesOf(phase: Phase, operands: TileRoom, unit: number, end: num
       return columnTiles(phase, unit, end, room);
     case "apply":
     case "propagate":
-      return lookupTiles(phase, roomy.dtype, unit, end, room);
+      return lookupTiles(phase, operands.dtype, unit, end, room);
     case "sumRows":
       return rowSumTiles(phase, unit, end, room);
     case "accumulate":
