@@ -24,11 +24,12 @@ export {
 } from "./fuse";
 export { normalizeF32Sets, normalizeF64Sets } from "./normalize";
 export {
-  gradientF32Blocks, gradientF32Sums, gradientF32WeightedSums, gradientF64Sums, gradientF64WeightedSums,
+  gradientF32Blocks, gradientF32Sums, gradientF32WeightedBlocks, gradientF32WeightedSums, gradientF64Sums, gradientF64WeightedSums,
 } from "./gradient";
 export {
-  propagateF32Cells, propagateF32Line, propagateF32Run, propagateF32Sinking, propagateF32WeightedSinking, propagateF64Run,
+  propagateF32Cells, propagateF32Line, propagateF32Run, propagateF32Single, propagateF32SingleCells, propagateF64Run,
 } from "./propagate";
+export { sinkF32MovedRows, sinkF32Rows, sinkF64Cells } from "./sink";
 export {
   accumulateF32, accumulateF64, reduceF32Columns, reduceF32Runs, reduceF32Stretches,
   reduceF64Columns, reduceF64Runs, reduceF64Stretches, sumF32Rows, sumF64Rows,

@@ -3,12 +3,13 @@
 import { applyRun } from "./apply";
 import { finished, inputAt, loaded, loadedBeside, outputAt, converted, target } from "./cells";
 import { DEVIATION, LENGTH, PROPAGATE_FIELDS, SEGMENT } from "./constants";
-import { addSums, gradients, products, startSums } from "./gradient";
-import { bytesOf, loadCell, pair0, putPair0, storeCell } from "./lanes";
+import { addSums, areSpread, gradients, isHeld, products, sizes, startSums } from "./gradient";
+import { bytesOf, freeScratch, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./merge";
 import { m2, mean } from "./segment-moments";
 import { isAnySpecial, isTableSpecial, lengthShare, rstdOf, setMeasure, settle } from "./statistics";
-import { isNear, propagateCells, propagateRun, propagateSinking } from "./propagate";
+import { isNear, isSlight, propagateCells, propagateF32Single, propagateF32SingleCells, propagateRun, takeLine } from "./propagate";
+import { accumulateCells, holdsMean, SINK_ROWS, sinkF32MovedRows, sinkF32Rows, sinkF64Cells } from "./sink";
 
 const ROW: usize = PROPAGATE_FIELDS << 3; // bytes of a table row
 
@@ -44,7 +45,7 @@ function propagateSetCells<A>(
     const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n), results = target(to, cells);
     propagateCells<A>(
       cells, beside, results, n, load<f64>(row), load<f64>(row, 8), load<f64>(row, 16), load<f64>(row, 24),
-      weight ? weight + (((set % groups) * length + start) << 3) : 0,
+      weight ? weight + bytesOf<A>((set % groups) * length + start) : 0,
     );
     if (isAnySpecial(load<f64>(row), load<f64>(row, 8), load<f64>(row, 16), load<f64>(row, 24))) settle<A>(results, n);
     finished(results, to, n);
@@ -86,18 +87,57 @@ function propagateColumns<A>(
   }
 }
 
+// What `differentiate` found of a set, before its gradients: its mean and so on.
+const RSTD: usize = 8;
+const SLOPE: usize = 16;
+const OFFSET: usize = 24;
+/** 0 where the set is to be computed on in float64; else the terms' absolute values, times rstd, and negative where they were summed in float64. */
+const SIZE: usize = 32;
+const FACTS: usize = 40;
+
+/** Whether SINK_ROWS rows' terms may be added in float32: none was summed in float64, or is more than the others together. */
+function sinksInSingle(rows: usize, facts: usize): bool {
+  if (rows < SINK_ROWS) return false;
+  let total: f64 = 0, largest: f64 = 0, least = Infinity;
+  for (let i: usize = 0; i < rows; i++, facts += FACTS) {
+    const size = load<f64>(facts, SIZE);
+    total += size;
+    largest = max(largest, size);
+    least = min(least, size);
+  }
+  return least > 0 && total < 1e37 && 2 * largest <= total;
+}
+
+/** Gradients of the weights and biases of `rows` sets of one group, to `weights` and `biases`. Reads x and g. */
+function sinkRows<A>(x: usize, g: usize, n: usize, rows: usize, facts: usize, weights: usize, biases: usize): void {
+  if (sizeof<A>() == 4 && sinksInSingle(rows, facts)) {
+    const m0 = load<f64>(facts), m1 = load<f64>(facts, FACTS), m2 = load<f64>(facts, 2 * FACTS), m3 = load<f64>(facts, 3 * FACTS);
+    const r0 = load<f64>(facts, RSTD), r1 = load<f64>(facts, FACTS + RSTD);
+    const r2 = load<f64>(facts, 2 * FACTS + RSTD), r3 = load<f64>(facts, 3 * FACTS + RSTD);
+    if (holdsMean(m0, r0) && holdsMean(m1, r1) && holdsMean(m2, r2) && holdsMean(m3, r3)) {
+      sinkF32Rows(x, g, n, weights, biases, m0, m1, m2, m3, r0, r1, r2, r3);
+    } else sinkF32MovedRows(x, g, n, weights, biases, m0, m1, m2, m3, r0, r1, r2, r3);
+    return;
+  }
+  for (let i: usize = 0; i < rows; i++, facts += FACTS) {
+    const cells = loaded(inputAt(x, i * n), n), beside = loadedBeside(inputAt(g, i * n), n);
+    accumulateCells<A>(cells, beside, n, load<f64>(facts), load<f64>(facts, RSTD), weights, biases);
+  }
+}
+
 /**
  * Phase `differentiate`: units [first, first + count) of `setsPerUnit` sets, `sets` in all, of `length` consecutive cells.
- * weight is float64, one entry a run of `run` cells as in normalizeF32Sets, or 0 where all are 1. `statistics` has {mean, rstd} of each
- * set; 0: both are computed here. Where `partials` is not 0 the gradients of the parameters go there, {sum of g * xhat, sum of g}:
- *   byCell   a unit's two arrays, one entry a cell of `groups` sets; run is 1; added to what is there, if `continues`
+ * weight is one entry a run of `run` cells, float64, or where that is one cell (`byCell`) of the cells' type; or 0 where all are 1. `statistics` has
+ * {mean, rstd} of each set; 0: both are computed here. Where `partials` is not 0 the gradients of the parameters go there, {sum of g * xhat, sum of g}:
+ *   byCell   a unit's two arrays, one entry a cell of `groups` sets; run is 1; added to what is there, if `continues`; those of `together` sets of
+ *            a unit, of one group, are added before
  *   else     an entry for each run of each set
  * Two reads, one write; y may be x or g.
  */
 @inline
 function differentiate<A>(
   x: usize, g: usize, y: usize, first: usize, count: usize, setsPerUnit: usize, sets: usize, length: usize, groups: usize, run: usize,
-  weight: usize, eps: f64, measure: i32, byCell: bool, continues: bool, statistics: usize, partials: usize,
+  weight: usize, eps: f64, measure: i32, byCell: bool, together: usize, continues: bool, statistics: usize, partials: usize,
 ): void {
   setMeasure(measure);
   const entries = length / run, width = groups * length, count64 = <f64>length;
@@ -106,78 +146,117 @@ function differentiate<A>(
   for (let unit = first; unit < first + count; unit++) {
     const sinks = partials + unit * (width << 4);
     if (byCell && partials && !continues) memory.fill(sinks, 0, width << 4);
-    for (let set = unit * setsPerUnit, end = min(sets, set + setsPerUnit); set < end; set++) {
+    for (let set = unit * setsPerUnit, end = min(sets, set + setsPerUnit); set < end; set += together) {
+      const high = min(together, end - set);
+      let facts = freeScratch();
+      for (let row: usize = 0; row < high; row++, facts += FACTS) {
+        sumSet<A>(x, g, set + row, length, groups, run, weight, eps, measure, byCell, statistics, partials, part, facts);
+      }
+      facts = freeScratch();
       const base = set * length, entry = (set % groups) * entries;
-      let center: f64, rstd: f64;
-      if (statistics) {
-        center = load<f64>(statistics + (set << 4));
-        rstd = load<f64>(statistics + (set << 4), 8);
-      } else {
-        momentsSet<A>(inputAt(x, base), length);
-        center = mean;
-        rstd = rstdOf(m2, count64, eps);
+      const sinkAt = sinks + (entry << 3);
+      if (byCell && partials && sizeof<A>() == 4) {
+        sinkRows<A>(inputAt(x, base), inputAt(g, base), length, high, facts, sinkAt, sinkAt + (width << 3));
       }
-      let cells: usize = 0, beside: usize = 0;
-      let total: f64 = 0, totalProducts: f64 = 0;
-      startSums();
-      for (let start: usize = 0, i: usize = 0; start < length; start += part) {
-        const n = min(part, length - start);
-        cells = loaded(inputAt(x, base + start), n);
-        beside = loadedBeside(inputAt(g, base + start), n);
-        if (byCell) {
-          addSums<A>(cells, beside, n, center, weight ? weight + ((entry + start) << 3) : 0);
-          continue;
-        }
-        for (let done: usize = 0; done < n; ) {
-          const cut = min(n, (i + 1) * run - start), at = bytesOf<A>(done);
-          addSums<A>(cells + at, beside + at, cut - done, center, 0);
-          done = cut;
-          if (start + done < (i + 1) * run) continue;
-          if (partials) {
-            store<f64>(partials + ((set * entries + i) << 4), products * rstd);
-            store<f64>(partials + ((set * entries + i) << 4), gradients, 8);
-          }
-          const w = weight ? load<f64>(weight + ((entry + i) << 3)) : 1;
-          total += w * gradients;
-          totalProducts += w * products;
-          startSums();
-          i++;
-        }
-      }
-      if (byCell) {
-        total = gradients;
-        totalProducts = products;
-      }
-      const bHat = measure == LENGTH ? lengthShare(rstd, eps, totalProducts) : -rstd * rstd * (totalProducts / count64), b = bHat * rstd;
-      const c = measure == DEVIATION ? -rstd * (total / count64) : 0;
-      const folded = c - center * b, near = sizeof<A>() == 4 && isNear(center, rstd, folded);
-      const from = near ? 0 : center, offset = near ? folded : c;
-      const special = isAnySpecial(center, rstd, b, c);
-      for (let start: usize = 0; start < length; start += part) {
-        const n = min(part, length - start), to = outputAt(y, base + start);
-        if (part < length) {
-          cells = loaded(inputAt(x, base + start), n);
-          beside = loadedBeside(inputAt(g, base + start), n);
-        }
-        const results = target(to, cells);
-        if (byCell) {
-          const weights = weight ? weight + ((entry + start) << 3) : 0;
-          if (partials) {
-            const sinkAt = sinks + ((entry + start) << 3);
-            propagateSinking<A>(cells, beside, results, n, center, rstd, bHat, c, weights, sinkAt, sinkAt + (width << 3));
-          } else propagateCells<A>(cells, beside, results, n, from, rstd, b, offset, weights);
-        } else {
-          for (let done: usize = 0; done < n; ) {
-            const i = (start + done) / run, cut = min(n, (i + 1) * run - start), at = bytesOf<A>(done);
-            const a = weight ? rstd * load<f64>(weight + ((entry + i) << 3)) : rstd;
-            propagateRun<A>(cells + at, beside + at, results + at, cut - done, from, a, b, offset);
-            done = cut;
-          }
-        }
-        if (special) settle<A>(results, n);
-        finished(results, to, n);
+      for (let row: usize = 0; row < high; row++, facts += FACTS) {
+        const at = base + row * length;
+        if (byCell && partials && sizeof<A>() == 8) {
+          const rstd = load<f64>(facts, RSTD), results = outputAt(y, at);
+          sinkF64Cells(
+            x + bytesOf<A>(at), g + bytesOf<A>(at), results, length, load<f64>(facts), rstd, load<f64>(facts, SLOPE), load<f64>(facts, OFFSET),
+            weight ? weight + (entry << 3) : 0, sinkAt, sinkAt + (width << 3),
+          );
+          if (isAnySpecial(load<f64>(facts), rstd, load<f64>(facts, SLOPE), load<f64>(facts, OFFSET))) settle<A>(results, length);
+        } else propagateSet<A>(x, g, y, at, entry, length, run, weight, byCell, part, facts);
       }
     }
+  }
+}
+
+/** What of a set its gradients hang on, to `facts`; to `partials`, if they are not 0 nor by cell, the gradients of its runs' parameters. Reads x and g. */
+@inline
+function sumSet<A>(
+  x: usize, g: usize, set: usize, length: usize, groups: usize, run: usize, weight: usize, eps: f64, measure: i32, byCell: bool,
+  statistics: usize, partials: usize, part: usize, facts: usize,
+): void {
+  const entries = length / run, base = set * length, entry = (set % groups) * entries, n = <f64>length;
+  let center: f64, rstd: f64;
+  if (statistics) {
+    center = load<f64>(statistics + (set << 4));
+    rstd = load<f64>(statistics + (set << 4), 8);
+  } else {
+    momentsSet<A>(inputAt(x, base), length);
+    center = mean;
+    rstd = rstdOf(m2, n, eps);
+  }
+  let total: f64 = 0, totalProducts: f64 = 0, totalSizes: f64 = 0;
+  startSums();
+  for (let start: usize = 0, i: usize = 0; start < length; start += part) {
+    const cells = min(part, length - start);
+    const at = loaded(inputAt(x, base + start), cells), besideAt = loadedBeside(inputAt(g, base + start), cells);
+    if (byCell) {
+      addSums<A>(at, besideAt, cells, center, rstd, weight ? weight + bytesOf<A>(entry + start) : 0);
+      continue;
+    }
+    for (let done: usize = 0; done < cells; ) {
+      const cut = min(cells, (i + 1) * run - start), from = bytesOf<A>(done);
+      addSums<A>(at + from, besideAt + from, cut - done, center, rstd, 0);
+      done = cut;
+      if (start + done < (i + 1) * run) continue;
+      if (partials) {
+        store<f64>(partials + ((set * entries + i) << 4), products * rstd);
+        store<f64>(partials + ((set * entries + i) << 4), gradients, 8);
+      }
+      const w = weight ? load<f64>(weight + ((entry + i) << 3)) : 1;
+      total += w * gradients;
+      totalProducts += w * products;
+      totalSizes += Math.abs(w) * sizes;
+      startSums();
+      i++;
+    }
+  }
+  if (byCell) {
+    total = gradients;
+    totalProducts = products;
+    totalSizes = sizes;
+  }
+  store<f64>(facts, center);
+  store<f64>(facts, rstd, RSTD);
+  store<f64>(facts, measure == LENGTH ? lengthShare(rstd, eps, totalProducts) : -rstd * rstd * (totalProducts / n), SLOPE);
+  store<f64>(facts, measure == DEVIATION ? -rstd * (total / n) : 0, OFFSET);
+  const inSingle = isSlight(totalProducts, totalSizes) && !(byCell && weight && !isHeld(n));
+  store<f64>(facts, inSingle ? (areSpread ? totalSizes : -totalSizes) * rstd : 0, SIZE);
+}
+
+/** The gradients of the input of the set at `base`, from what is known of it. Two reads, one write. */
+@inline
+function propagateSet<A>(
+  x: usize, g: usize, y: usize, base: usize, entry: usize, length: usize, run: usize, weight: usize, byCell: bool, part: usize, facts: usize,
+): void {
+  const center = load<f64>(facts), rstd = load<f64>(facts, RSTD), b = load<f64>(facts, SLOPE) * rstd, c = load<f64>(facts, OFFSET);
+  const special = isAnySpecial(center, rstd, b, c), inSingle = sizeof<A>() == 4 && load<f64>(facts, SIZE) != 0;
+  const folded = c - center * b, near = sizeof<A>() == 4 && isNear(center, rstd, folded);
+  const from = near ? 0 : center, offset = near ? folded : c;
+  for (let start: usize = 0; start < length; start += part) {
+    const n = min(part, length - start), to = outputAt(y, base + start);
+    const cells = loaded(inputAt(x, base + start), n), beside = loadedBeside(inputAt(g, base + start), n);
+    const results = target(to, cells);
+    if (byCell) {
+      const weights = weight ? weight + bytesOf<A>(entry + start) : 0;
+      if (!inSingle || !takeLine(center, rstd, b, c)) propagateCells<A>(cells, beside, results, n, from, rstd, b, offset, weights);
+      else if (weight) propagateF32SingleCells(cells, beside, results, n, weights);
+      else propagateF32Single(cells, beside, results, n);
+    } else {
+      for (let done: usize = 0; done < n; ) {
+        const i = (start + done) / run, cut = min(n, (i + 1) * run - start), at = bytesOf<A>(done);
+        const a = weight ? rstd * load<f64>(weight + ((entry + i) << 3)) : rstd;
+        if (inSingle && takeLine(center, a, b, c)) propagateF32Single(cells + at, beside + at, results + at, cut - done);
+        else propagateRun<A>(cells + at, beside + at, results + at, cut - done, from, a, b, offset);
+        done = cut;
+      }
+    }
+    if (special) settle<A>(results, n);
+    finished(results, to, n);
   }
 }
 
@@ -219,18 +298,18 @@ export function propagateF64Columns(
 
 export function differentiateF32Sets(
   x: usize, g: usize, y: usize, first: usize, count: usize, setsPerUnit: usize, sets: usize, length: usize, groups: usize, run: usize,
-  weight: usize, eps: f64, measure: i32, byCell: bool, continues: bool, statistics: usize, partials: usize,
+  weight: usize, eps: f64, measure: i32, byCell: bool, together: usize, continues: bool, statistics: usize, partials: usize,
 ): void {
   differentiate<f32>(
-    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, measure, byCell, continues, statistics, partials,
+    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, measure, byCell, together, continues, statistics, partials,
   );
 }
 
 export function differentiateF64Sets(
   x: usize, g: usize, y: usize, first: usize, count: usize, setsPerUnit: usize, sets: usize, length: usize, groups: usize, run: usize,
-  weight: usize, eps: f64, measure: i32, byCell: bool, continues: bool, statistics: usize, partials: usize,
+  weight: usize, eps: f64, measure: i32, byCell: bool, together: usize, continues: bool, statistics: usize, partials: usize,
 ): void {
   differentiate<f64>(
-    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, measure, byCell, continues, statistics, partials,
+    x, g, y, first, count, setsPerUnit, sets, length, groups, run, weight, eps, measure, byCell, together, continues, statistics, partials,
   );
 }

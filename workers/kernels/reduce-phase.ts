@@ -4,7 +4,7 @@ import { inputAt, loaded, loadedBeside, loadedRows, loadedRowsBeside, converted 
 import { APPLY_FIELDS, SEGMENT, SWEEP } from "./constants";
 import { addSums, gradients, products, startSums, Unweighted, Weighted } from "./gradient";
 import { bytesOf, loadCell, pair0, sumLanes } from "./lanes";
-import { accumulateCells } from "./propagate";
+import { accumulateCells } from "./sink";
 
 @inline
 function putSums(partials: usize, segment: usize): void {
@@ -15,7 +15,7 @@ function putSums(partials: usize, segment: usize): void {
 /**
  * Layout `stretches`: segments [first, first + count) in memory order of stretches of `length` cells, `period` stretches a row,
  * `perSet` of them one set's, and `rows` rows a sample. `statistics` has {mean, rstd} of set = sample * sets + set of the row.
- * With `weight`, one entry a cell of `period` stretches, the sums are of g * weight. Reads x and g.
+ * With `weight`, one entry of the cells' type a cell of `period` stretches, the sums are of g * weight. Reads x and g.
  */
 @inline
 function reduceStretches<A>(
@@ -29,7 +29,8 @@ function reduceStretches<A>(
     const n = min(SEGMENT, length - start), at = stretch * length + start;
     const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n);
     startSums();
-    addSums<A>(cells, beside, n, load<f64>(statistics + (set << 4)), weight ? weight + ((channel * length + start) << 3) : 0);
+    const row = statistics + (set << 4), from = weight ? weight + bytesOf<A>(channel * length + start) : 0;
+    addSums<A>(cells, beside, n, load<f64>(row), load<f64>(row, 8), from);
     putSums(partials, unit);
   }
 }
@@ -56,7 +57,7 @@ function reduceRuns<A>(
       step = bytesOf<A>(length);
     }
     startSums();
-    for (let i: usize = 0; i < runs; i++, cells += step, beside += step) addSums<A>(cells, beside, length, mean, 0);
+    for (let i: usize = 0; i < runs; i++, cells += step, beside += step) addSums<A>(cells, beside, length, mean, 1, 0);
     putSums(partials, unit);
   }
 }
