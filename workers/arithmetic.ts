@@ -308,6 +308,7 @@ export const OTHER_KERNELS = [
   "gradientF64WeightedSums",
   "propagateF32Cells",
   "propagateF32Line",
+  "propagateF32Rows",
   "propagateF32Run",
   "propagateF32Single",
   "propagateF32SingleCells",

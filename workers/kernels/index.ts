@@ -35,7 +35,7 @@ export {
   reduceF64Columns, reduceF64Runs, reduceF64Stretches, sumF32Rows, sumF64Rows,
 } from "./reduce-phase";
 export {
-  differentiateF32Sets, differentiateF64Sets, propagateF32Columns, propagateF32Stretches, propagateF32SetCells,
+  differentiateF32Sets, differentiateF64Sets, propagateF32Columns, propagateF32Rows, propagateF32Stretches, propagateF32SetCells,
   propagateF64Columns, propagateF64Stretches, propagateF64SetCells,
 } from "./propagate-phase";
 export { respondF32, respondF64 } from "./response";

@@ -52,35 +52,76 @@ function propagateSetCells<A>(
   }
 }
 
+/** (x - mean) * b of two columns; 0 where b is, whatever x. */
+@inline
+function share(x: v128, mean: v128, b: v128, flows: v128): v128 {
+  return v128.and(f64x2.mul(f64x2.sub(x, mean), b), flows);
+}
+
+@inline
+function rowOf<A>(x: usize, g: usize, y: usize, n: usize, means: usize, bytes: usize, weight: f64): void {
+  const even = n & ~1, wide = f64x2.splat(weight);
+  for (let i: usize = 0; i < even; i += 2) {
+    const entry = means + (i << 3), cell = bytesOf<A>(i), b = v128.load(entry + 2 * bytes);
+    const ga = f64x2.mul(f64x2.mul(pair0<A>(g + cell), wide), v128.load(entry + bytes));
+    const sum = f64x2.add(ga, share(pair0<A>(x + cell), v128.load(entry), b, f64x2.ne(b, f64x2.splat(0))));
+    putPair0<A>(y + cell, f64x2.add(sum, v128.load(entry + 3 * bytes)));
+  }
+  if (even < n) {
+    const entry = means + (even << 3), cell = bytesOf<A>(even), b = load<f64>(entry + 2 * bytes);
+    const d = loadCell<A>(x + cell) - load<f64>(entry);
+    const sum = loadCell<A>(g + cell) * weight * load<f64>(entry + bytes) + (b == 0 ? 0 : d * b);
+    storeCell<A>(y + cell, sum + load<f64>(entry + 3 * bytes));
+  }
+}
+
+/** Rows that are taken at once. */
+const ROWS_AT_ONCE: usize = 4;
+
+/** rowOf for ROWS_AT_ONCE rows of n float32 cells that lie one after the other: what is looked up serves all. */
+export function propagateF32Rows(x: usize, g: usize, y: usize, n: usize, means: usize): void {
+  const row = n << 2, bytes = n << 3, end = means + ((n & ~1) << 3);
+  // Distances from x: one counter.
+  g -= x;
+  y -= x;
+  for (; means < end; means += 16, x += 8) {
+    const m = v128.load(means), slopes = means + 2 * bytes;
+    const a = v128.load(means + bytes), b = v128.load(slopes), c = v128.load(slopes + bytes), flows = f64x2.ne(b, f64x2.splat(0));
+    const cell1 = x + row, cell2 = cell1 + row, cell3 = cell2 + row;
+    const sum0 = f64x2.add(f64x2.mul(pair0<f32>(x + g), a), share(pair0<f32>(x), m, b, flows));
+    const sum1 = f64x2.add(f64x2.mul(pair0<f32>(cell1 + g), a), share(pair0<f32>(cell1), m, b, flows));
+    const sum2 = f64x2.add(f64x2.mul(pair0<f32>(cell2 + g), a), share(pair0<f32>(cell2), m, b, flows));
+    const sum3 = f64x2.add(f64x2.mul(pair0<f32>(cell3 + g), a), share(pair0<f32>(cell3), m, b, flows));
+    putPair0<f32>(x + y, f64x2.add(sum0, c));
+    putPair0<f32>(cell1 + y, f64x2.add(sum1, c));
+    putPair0<f32>(cell2 + y, f64x2.add(sum2, c));
+    putPair0<f32>(cell3 + y, f64x2.add(sum3, c));
+  }
+  if (n & 1) {
+    for (let cell = x, last = x + ROWS_AT_ONCE * row; cell < last; cell += row) rowOf<f32>(cell, cell + g, cell + y, 1, means, bytes, 1);
+  }
+}
+
 /** Layout `columns`: as applyF32Columns, with four arrays mean, a, b, c[width]; with `weight`, one a row, g counts times that. Two reads, one write; y may be x or g. */
 @inline
 function propagateColumns<A>(
   x: usize, g: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize, weight: usize,
 ): void {
-  const bytes = width << 3;
+  const bytes = width << 3, end = first + count;
   let special = false;
-  for (let row = first; row < first + count; row++) {
+  for (let row = first; row < end; row++) {
     const means = table + (row / rows) * PROPAGATE_FIELDS * bytes;
     if (row == first || row % rows == 0) special = isTableSpecial(means, PROPAGATE_FIELDS * width);
+    if (sizeof<A>() == 4 && !weight && !special && !converted() && row + ROWS_AT_ONCE <= min(end, (row / rows + 1) * rows)) {
+      const at = (row * width) << 2;
+      propagateF32Rows(x + at, g + at, y + at, width, means);
+      row += ROWS_AT_ONCE - 1;
+      continue;
+    }
     for (let start: usize = 0; start < width; start += SEGMENT) {
       const n = min(SEGMENT, width - start), at = row * width + start, to = outputAt(y, at);
       const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n), results = target(to, cells);
-      const even = n & ~1, w = weight ? load<f64>(weight + ((row % rows) << 3)) : 1, wide = f64x2.splat(w);
-      for (let i: usize = 0; i < even; i += 2) {
-        const entry = means + ((start + i) << 3), cell = bytesOf<A>(i);
-        const d = f64x2.sub(pair0<A>(cells + cell), v128.load(entry));
-        const ga = f64x2.mul(f64x2.mul(pair0<A>(beside + cell), wide), v128.load(entry + bytes));
-        const b = v128.load(entry + 2 * bytes);
-        const sum = f64x2.add(ga, v128.and(f64x2.mul(d, b), f64x2.ne(b, f64x2.splat(0))));
-        putPair0<A>(results + cell, f64x2.add(sum, v128.load(entry + 3 * bytes)));
-      }
-      if (even < n) {
-        const entry = means + ((start + even) << 3), cell = bytesOf<A>(even);
-        const d = loadCell<A>(cells + cell) - load<f64>(entry);
-        const b = load<f64>(entry + 2 * bytes);
-        const sum = loadCell<A>(beside + cell) * w * load<f64>(entry + bytes) + (b == 0 ? 0 : d * b);
-        storeCell<A>(results + cell, sum + load<f64>(entry + 3 * bytes));
-      }
+      rowOf<A>(cells, beside, results, n, means + (start << 3), bytes, weight ? load<f64>(weight + ((row % rows) << 3)) : 1);
       if (special) settle<A>(results, n);
       finished(results, to, n);
     }
