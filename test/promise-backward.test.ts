@@ -1,9 +1,9 @@
 // What docs/accuracy.md promises of gradients, for cells and gradients that float32 arithmetic could be wrong for: that go with each other, so that few
 // terms are most of a cell's gradient; of which few are most of a sum; that cancel. Moments come with the call, exact: these are the gradients' own errors.
 import { afterAll, describe, expect, test } from "vitest";
-import { LayerNorm, NormPool, RMSNorm, type SetMoments } from "../src/index.js";
+import { BatchNorm1d, LayerNorm, NormPool, RMSNorm, type SetMoments } from "../src/index.js";
 import { expectWithin } from "./accuracy-bounds.js";
-import { layerNormBackward, rmsNormBackward } from "./reference-backward.js";
+import { batchNormBackward, layerNormBackward, rmsNormBackward } from "./reference-backward.js";
 import { spacing } from "./rounding.js";
 import { normal } from "./support.js";
 
@@ -131,6 +131,52 @@ describe.each(Object.entries(CELLS))("%s cells", (_, cellOf) => {
     }
   });
 });
+
+test.each(Object.entries(GRADIENTS))(
+  "columns of each kind of cells, with gradients that are %s",
+  async (_, gradientOf) => {
+    const [rows, kinds] = [530, Object.values(CELLS)];
+    const width = 2 * kinds.length;
+    const [x, g] = [new Float32Array(rows * width), new Float32Array(rows * width)];
+    const [mean, m2] = [new Float64Array(width), new Float64Array(width)];
+    const [a, b, c] = [1, 2, 3].map((seed) => normal(rows * width, seed)) as [Float32Array, Float32Array, Float32Array];
+    for (let column = 0; column < width; column++) {
+      const cellOf = kinds[column % kinds.length] as (typeof kinds)[number];
+      const cells = Array.from({ length: rows }, (_, row) => row * width + column);
+      const raw = cells.map((i, row) => cellOf(a[i] as number, b[i] as number, row));
+      const own = momentsOf(raw);
+      for (const [row, i] of cells.entries()) {
+        const xhat = ((raw[row] as number) - own.mean) / own.deviation;
+        x[i] = (xhat + (MEANS[column % 5] as number)) * (1 + column * 0.07);
+        g[i] = gradientOf(xhat, c[i] as number);
+      }
+      const found = momentsOf(cells.map((i) => x[i] as number));
+      mean[column] = found.mean;
+      m2[column] = found.m2;
+    }
+    const layer = new BatchNorm1d(width);
+    using input = pool.from(x, [rows, width]);
+    using gradOutput = pool.from(g, [rows, width]);
+    const found = await pool.backward(layer, { input, gradOutput, moments: { count: rows, mean, m2 } });
+    using own = found.gradInput;
+    const oracle = batchNormBackward(x, g, [rows, width]);
+    const within = (scale: (i: number) => number) => (_: number, i: number) => 2 * spacing("float32", scale(i));
+    expectWithin(
+      "gradInput",
+      own.data,
+      oracle.gradInput,
+      within((i) => oracle.scale[i] as number),
+    );
+    const ofWeight = (i: number) => (oracle.weightScale[i] as number) + (oracle.biasScale[i] as number);
+    expectWithin("gradWeight", found.gradWeight ?? [], oracle.gradWeight, within(ofWeight));
+    expectWithin(
+      "gradBias",
+      found.gradBias ?? [],
+      oracle.gradBias,
+      within((i) => oracle.biasScale[i] as number),
+    );
+  },
+);
 
 describe("numbers that float32 does not hold", () => {
   test.each([

@@ -316,6 +316,7 @@ export const OTHER_KERNELS = [
   "sinkF32MovedRows",
   "sinkF32Rows",
   "sinkF64Cells",
+  "sumF32Columns",
 ] as const;
 
 /** The export of a kernel of Arithmetic for a type of cells. */

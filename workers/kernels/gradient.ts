@@ -171,6 +171,12 @@ export function gradientF32WeightedBlocks(x: usize, g: usize, n: usize, center: 
   blocks<Weighted>(x, g, n, center, weight);
 }
 
+/** Whether sums by blocks over n cells lost no digits: of g * w, of the terms' absolute values, and of the squares of what those are the sum of. */
+@inline
+export function isGood(gradients: f64, sizes: f64, squares: f64, n: f64): bool {
+  return sizes < 1e37 && sizes > n * 1e-30 && Math.abs(gradients) < 1e37 && isSpread(sizes, squares);
+}
+
 /**
  * Adds the sums over n float32 cells by blocks. False, and nothing added, where float32 might have lost digits: a term overflowed or
  * came near its subnormals, or is NaN, or a few terms are most of all.
@@ -184,8 +190,7 @@ function addBlocks(x: usize, g: usize, n: usize, mean: f64, rstd: f64, weight: u
   if (weight) gradientF32WeightedBlocks(x, g, n, center, weight);
   else gradientF32Blocks(x, g, n, center);
   const whole = n & ~(BLOCK - 1);
-  if (!(blockSizes < 1e37 && blockSizes > <f64>whole * 1e-30 && Math.abs(blockGradients) < 1e37)) return false;
-  if (!isSpread(blockSizes, blockSquares)) return false;
+  if (!isGood(blockGradients, blockSizes, blockSquares, <f64>whole)) return false;
   // What of the mean float32 has no room for is taken off the sum.
   gradients += blockGradients;
   products += blockProducts - (mean - <f64>center) * blockGradients;

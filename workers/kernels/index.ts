@@ -32,7 +32,7 @@ export {
 export { sinkF32MovedRows, sinkF32Rows, sinkF64Cells } from "./sink";
 export {
   accumulateF32, accumulateF64, reduceF32Columns, reduceF32Runs, reduceF32Stretches,
-  reduceF64Columns, reduceF64Runs, reduceF64Stretches, sumF32Rows, sumF64Rows,
+  reduceF64Columns, reduceF64Runs, reduceF64Stretches, sumF32Columns, sumF32Rows, sumF64Rows,
 } from "./reduce-phase";
 export {
   differentiateF32Sets, differentiateF64Sets, propagateF32Columns, propagateF32Rows, propagateF32Stretches, propagateF32SetCells,

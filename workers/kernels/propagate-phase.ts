@@ -2,7 +2,7 @@
 // sets of consecutive cells at once, each set read from memory once.
 import { applyRun } from "./apply";
 import { finished, inputAt, loaded, loadedBeside, outputAt, converted, target } from "./cells";
-import { DEVIATION, LENGTH, PROPAGATE_FIELDS, SEGMENT } from "./constants";
+import { BLOCK, DEVIATION, LENGTH, PROPAGATE_FIELDS, SEGMENT } from "./constants";
 import { addSums, areSpread, gradients, isHeld, products, sizes, startSums } from "./gradient";
 import { bytesOf, freeScratch, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./merge";
@@ -265,7 +265,8 @@ function sumSet<A>(
   store<f64>(facts, rstd, RSTD);
   store<f64>(facts, measure == LENGTH ? lengthShare(rstd, eps, totalProducts) : -rstd * rstd * (totalProducts / n), SLOPE);
   store<f64>(facts, measure == DEVIATION ? -rstd * (total / n) : 0, OFFSET);
-  const inSingle = isSlight(totalProducts, totalSizes) && !(byCell && weight && !isHeld(n));
+  // In a set of a few cells the terms cancel each other: of two cells all of them do.
+  const inSingle = length >= BLOCK && isSlight(totalProducts, totalSizes) && !(byCell && weight && !isHeld(n));
   store<f64>(facts, inSingle ? (areSpread ? totalSizes : -totalSizes) * rstd : 0, SIZE);
 }
 
