@@ -21,7 +21,7 @@ const SINK_CELLS = 16_384;
 const SINK_BLOCKS = 128;
 
 /**
- * Rows of float32 cells that a worker adds in float32, before it adds their sum to the others: SINK_ROWS of workers/kernels/sink.ts. And the fewest rows
+ * Rows of float32 cells that a worker adds in float32, before it adds their sum to the others: SINK_ROWS of workers/kernels/constants.ts. And the fewest rows
  * for which it does: the roundings of more average out.
  */
 export const SINK_ROWS = 4;

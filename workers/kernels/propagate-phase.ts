@@ -2,14 +2,14 @@
 // sets of consecutive cells at once, each set read from memory once.
 import { applyRun } from "./apply";
 import { finished, inputAt, loaded, loadedBeside, outputAt, converted, target } from "./cells";
-import { BLOCK, DEVIATION, LENGTH, PROPAGATE_FIELDS, SEGMENT } from "./constants";
+import { BLOCK, DEVIATION, LENGTH, PROPAGATE_FIELDS, SEGMENT, SINK_ROWS } from "./constants";
 import { addSums, areSpread, gradients, isHeld, products, sizes, startSums } from "./gradient";
 import { bytesOf, freeScratch, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./merge";
 import { m2, mean } from "./segment-moments";
 import { isAnySpecial, isTableSpecial, lengthShare, rstdOf, setMeasure, settle } from "./statistics";
 import { isNear, isSlight, propagateCells, propagateF32Single, propagateF32SingleCells, propagateRun, takeLine } from "./propagate";
-import { accumulateCells, holdsMean, SINK_ROWS, sinkF32MovedRows, sinkF32Rows, sinkF64Cells } from "./sink";
+import { accumulateCells, holdsMean, sinkF32MovedRows, sinkF32Rows, sinkF64Cells } from "./sink";
 
 const ROW: usize = PROPAGATE_FIELDS << 3; // bytes of a table row
 

@@ -24,9 +24,6 @@ export function accumulateCells<A>(x: usize, g: usize, n: usize, mean: f64, rstd
   }
 }
 
-/** Rows of float32 cells whose terms are added in float32, before their sum is added in float64. */
-export const SINK_ROWS: usize = 4;
-
 /** float32 lanes added to four float64 entries. */
 @inline
 function addWide(sum: v128, entries: usize): void {
