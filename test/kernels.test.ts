@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { NOTHING } from "../src/merge/statistics.js";
 import { CENTRED, NEAR } from "../src/merge/tables.js";
+import { SINK_ROWS } from "../src/plan/backward.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
 import { DIRECT_WINDOW, TABLE_FIELDS } from "../src/plan/phase.js";
 import {
@@ -281,6 +282,7 @@ test("the constants that the calling side has too are equal in the kernels", () 
     APPLY_FIELDS: TABLE_FIELDS.apply,
     PROPAGATE_FIELDS: TABLE_FIELDS.propagate,
     COLUMN_NUMBERS: (STAGE_BYTES - STAGE_COLUMNS) / 8 / COLUMN_TILE,
+    SINK_ROWS,
     NEAR,
     CENTRED,
     NOTHING,

@@ -77,6 +77,15 @@ describe.each(DTYPES)("%s: in every way the bits are those of the calling thread
       expectSameBytes(await backward({ ...call, on: onStripes(bytes) }), expected, `${bytes}`);
   });
 
+  test("many rows, whose sums by cell go on from stripe to stripe within a block", async () => {
+    const call = callOf(layerNormCase([2500], [300]), dtype);
+    const { moments } = await forward({ ...call, on: onCallingThread });
+    const expected = await backward({ ...call, on: onCallingThread });
+    // Blocks are of 55 rows, and stripes of 20 of them, or of 8: float32's are added by four.
+    for (const bytes of [340, 140])
+      expectSameBytes(await backward({ ...call, on: onStripes(bytes), moments }), expected, `${bytes}`);
+  });
+
   test.each(named(PARTS))("%s: %s", async (_, _name, layerCase) => {
     const moments = momentsOfBatch(layerCase);
     const { count, mean, m2 } = moments;

@@ -202,6 +202,20 @@ describe("slices beyond 4 GiB", () => {
   });
 });
 
+test("tiles of rows whose sums by cell are added in float32 begin where four of a block's do", () => {
+  const geometry = { n: 100_000, r: 1, g: 1, k: 9001, s: 1 };
+  const options = { eps: 1e-5, measure: "deviation", parameters: true, rows: false, weighted: true } as const;
+  const plan = planBackward(geometry, { ...options, dtype: DTYPE, statistics: "moments", givenSums: false });
+  const phase = phasesOfPlan(plan).find(({ kind }) => kind === "differentiate");
+  if (phase?.kind !== "differentiate") throw new Error("expected a phase that differentiates");
+  expect(phase.together).toBe(4);
+  for (const tileBytes of [FEW, MANY]) {
+    const starts = [...tilesOf(phase, { dtype: DTYPE, tileBytes }, 0, phase.units)].map(({ at }) => at / 9001);
+    expect(starts.length).toBeGreaterThan(2 * phase.units);
+    for (const row of starts) expect((row % phase.setsPerUnit) % 4).toBe(0);
+  }
+});
+
 test("tiles leave room in the pool's memory, whatever the number of threads", () => {
   for (const seats of [2, 5, 17, 65, 256]) {
     for (const memory of [2 ** 20, 2 ** 24, 2 ** 26, 2 ** 30, 2 ** 32]) {

@@ -260,7 +260,7 @@ export function compute(
       }
       break;
     case "differentiate": {
-      const { setsPerUnit, sets, length, groups, run, eps, byCell } = phase;
+      const { setsPerUnit, sets, length, groups, run, eps, byCell, together } = phase;
       kernel.differentiateSets(
         x,
         g,
@@ -276,6 +276,7 @@ export function compute(
         eps,
         MEASURE_CODES[phase.measure],
         byCell,
+        together,
         continues,
         statistics,
         partials,

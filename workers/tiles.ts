@@ -58,7 +58,7 @@ export function tilesOf(phase: Phase, operands: TileRoom, unit: number, end: num
       if (phase.layout === "runs") return blockTiles(phase, phase.groups, unit, end, room);
       return columnTiles(phase, unit, end, room);
     case "reduce":
-      if (phase.layout === "stretches") return reduceTiles(phase, unit, end, room);
+      if (phase.layout === "stretches") return reduceTiles(phase, operands.dtype, unit, end, room);
       if (phase.layout === "runs") return blockTiles(phase, phase.period, unit, end, room);
       return columnTiles(phase, unit, end, room);
     case "apply":
@@ -112,7 +112,8 @@ function leastCells(phase: Phase, columnCells: number): number {
     return Math.max(SEGMENT_CELLS, Math.min(unit, columnCells));
   }
   if (phase.kind === "response") return phase.channels * Math.min(phase.tile, phase.space);
-  if (phase.kind === "normalize" || phase.kind === "differentiate") return Math.max(phase.length, SEGMENT_CELLS);
+  if (phase.kind === "normalize") return Math.max(phase.length, SEGMENT_CELLS);
+  if (phase.kind === "differentiate") return Math.max(phase.together * phase.length, SEGMENT_CELLS);
   if ((phase.kind === "apply" || phase.kind === "propagate") && phase.layout === "columns") return phase.width;
   return SEGMENT_CELLS;
 }

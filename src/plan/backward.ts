@@ -20,6 +20,13 @@ const SINK_CELLS = 16_384;
 /** Blocks of samples that gradients of parameters with an entry a cell are summed by: enough for many threads, each sum a block long. */
 const SINK_BLOCKS = 128;
 
+/**
+ * Rows of float32 cells that a worker adds in float32, before it adds their sum to the others: SINK_ROWS of workers/kernels/constants.ts. And the fewest rows
+ * for which it does: the roundings of more average out.
+ */
+export const SINK_ROWS = 4;
+const FEWEST_SINGLE = 256;
+
 export interface BackwardPlanOptions {
   readonly dtype: Dtype;
   readonly eps: number;
@@ -103,6 +110,7 @@ function stepsOf(whole: Geometry, options: BackwardPlanOptions, geometry: Geomet
       measure,
       byCell: perCell,
       sinks,
+      together: sinks && options.dtype === "float32" && whole.g === 1 && whole.n >= FEWEST_SINGLE ? SINK_ROWS : 1,
     };
     const sums = sinks || (parameters && !perCell);
     const writes: readonly Role[] = sums ? ["y", sinks ? "cellSums" : "partials"] : ["y"];

@@ -132,6 +132,8 @@ export interface DifferentiatePhase extends Units {
   readonly byCell: boolean;
   /** Whether gradients by cell are summed over a unit's sets. */
   readonly sinks: boolean;
+  /** Sets of a unit whose gradients by cell are added before they are added to the others. */
+  readonly together: number;
 }
 
 /** LocalResponseNorm, or its gradient. Unit: a tile of positions of a sample's `channels` rows of `space` cells. */
@@ -174,7 +176,21 @@ export function entriesPerSample(phase: ByTable): number {
 
 /** Bytes of a weight as a phase reads it: float32, which every parameter of such cells is, where it is each cell's own; else float64. */
 export function affineBytes(phase: Phase, dtype: Dtype): 4 | 8 {
-  const byCell =
-    (phase.kind === "normalize" && phase.run === 1) || (phase.kind === "apply" && phase.layout === "cells");
-  return byCell && dtype !== "float64" ? CELL_BYTES.float32 : CELL_BYTES.float64;
+  return hasWeightPerCell(phase) && dtype !== "float64" ? CELL_BYTES.float32 : CELL_BYTES.float64;
+}
+
+function hasWeightPerCell(phase: Phase): boolean {
+  switch (phase.kind) {
+    case "normalize":
+      return phase.run === 1;
+    case "apply":
+    case "propagate":
+      return phase.layout === "cells";
+    case "reduce":
+      return phase.layout === "stretches";
+    case "differentiate":
+      return phase.byCell;
+    default:
+      return false;
+  }
 }

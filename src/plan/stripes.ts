@@ -1,7 +1,7 @@
 // Stripes: the tables of a call (of sets, channels, columns) are made for so many sets at a time as fit in memory. A stripe is a range of samples,
 // and where one sample's tables are too large (BatchNorm of many channels: its samples are rows) of groups. No set crosses one, and
 // all segments lie as the whole tensor's do, so stripes change no bit.
-import { samplesPerBlock } from "./backward.js";
+import { SINK_ROWS, samplesPerBlock } from "./backward.js";
 import { type Geometry, setCount } from "./geometry.js";
 import { blocksOf, columnTilesOf, SEGMENT_CELLS, segmentsOf } from "./grid.js";
 import { lanesOf } from "./moments.js";
@@ -73,10 +73,11 @@ function wholeLanes(groups: number, lanes: number): number {
   return Math.max(lanes, Math.floor(groups / lanes) * lanes);
 }
 
-/** Samples of a stripe from `sample` on: whole blocks, or a part of one. */
+/** Samples of a stripe from `sample` on: whole blocks, or a part of one, in whole groups of those whose gradients by cell are added together. */
 function samplesFrom(sample: number, high: number, perBlock: number): number {
   if (high >= perBlock) return high - (high % perBlock);
-  return Math.min(high, perBlock - (sample % perBlock));
+  const rows = Math.max(SINK_ROWS, high - (high % SINK_ROWS));
+  return Math.min(rows, perBlock - (sample % perBlock));
 }
 
 /** Bytes of all tables that grow with the sets of a plan. */

@@ -9,6 +9,8 @@ export const APPLY_FIELDS: usize = 3;
 export const PROPAGATE_FIELDS: usize = 4;
 /** Float64 numbers that the stage has for each column of a tile. */
 export const COLUMN_NUMBERS: usize = 4;
+/** Rows of float32 cells whose terms of the weights' gradients are added in float32, before their sum is added in float64. */
+export const SINK_ROWS: usize = 4;
 /** Up to so many deviations from 0 a mean is folded into the shift of a gradient. */
 export const NEAR: f64 = 65536;
 /** Up to so many deviations from 0 a mean is folded into the shift of a result: then the cells are computed on in float32. */

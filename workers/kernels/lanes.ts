@@ -32,6 +32,12 @@ export function pinU32(value: u32, slot: usize): v128 {
   return v128.load32_splat(scratch + (slot << 3));
 }
 
+/** Address of the scratch that no pin takes: 20 float64. */
+@inline
+export function freeScratch(): usize {
+  return scratch + 96;
+}
+
 /** Bytes of `cells` cells. */
 @inline
 export function bytesOf<A>(cells: usize): usize {

@@ -138,7 +138,7 @@ export function addWidened(to: usize, v: v128): void {
 
 /** Adds four float32 lanes to four float64 numbers, and their squares to four others. */
 @inline
-function addSquares(to: usize, quads: usize, v: v128): void {
+export function addSquares(to: usize, quads: usize, v: v128): void {
   const low = f64x2.promote_low_f32x4(v), high = f64x2.promote_low_f32x4(i64x2.shuffle(v, v, 1, 0));
   v128.store(to, f64x2.add(v128.load(to), low));
   v128.store(to, f64x2.add(v128.load(to, 16), high), 16);

@@ -1,8 +1,13 @@
-// The gradients of the input, cell by cell, and beside them those of weights and biases that each cell has its own of. gradient.ts has the
-// formulas and the sums. Float64 from the cells on, with one rounding at the end.
+// The gradients of the input, cell by cell, and those of weights and biases that each cell has its own of. gradient.ts has the formulas and the
+// sums.
+//
+// Sets of float32 cells of which it is known that no digits are lost are computed on in float32, as a line in g and x (takeLine). All others in float64
+// from the cells on, with one rounding at the end.
 import { NEAR } from "./constants";
-import { Unweighted, Weighted, weighed } from "./gradient";
-import { bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell } from "./lanes";
+import { isWeighted, Unweighted, Weighted } from "./gradient";
+import {
+  bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
+} from "./lanes";
 
 @inline
 function propagated(x: v128, g: v128, mean: v128, a: v128, b: v128, c: v128): v128 {
@@ -15,27 +20,126 @@ function propagatedLine(x: v128, g: v128, a: v128, b: v128, offset: v128): v128 
   return f64x2.add(f64x2.add(f64x2.mul(g, a), f64x2.mul(x, b)), offset);
 }
 
+/** g times the weight of its cell, if it has one, in float64. */
 @inline
-function run<A>(x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64): void {
+function weighed<W>(g: v128, weight: v128): v128 {
+  return isWeighted<W>() ? f64x2.mul(g, weight) : g;
+}
+
+/** y = g * weight[i] * a + (x - mean) * b + c over n cells. Two reads, one write; y may be x or g. */
+@inline
+function inDouble<A, W>(x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64, weight: usize): void {
   const end = x + bytesOf<A>(n), step = sizeof<A>() << 3;
   if (n >= 8) {
     const m = pinF64(mean, 0), va = pinF64(a, 1), vb = pinF64(b, 2), vc = pinF64(c, 3);
     for (const stop = x + bytesOf<A>(n & ~7); x < stop; x += step, g += step, y += step) {
-      putPair0<A>(y, propagated(pair0<A>(x), pair0<A>(g), m, va, vb, vc));
-      putPair1<A>(y, propagated(pair1<A>(x), pair1<A>(g), m, va, vb, vc));
-      putPair2<A>(y, propagated(pair2<A>(x), pair2<A>(g), m, va, vb, vc));
-      putPair3<A>(y, propagated(pair3<A>(x), pair3<A>(g), m, va, vb, vc));
+      putPair0<A>(y, propagated(pair0<A>(x), weighed<W>(pair0<A>(g), pair0<A>(weight)), m, va, vb, vc));
+      putPair1<A>(y, propagated(pair1<A>(x), weighed<W>(pair1<A>(g), pair1<A>(weight)), m, va, vb, vc));
+      putPair2<A>(y, propagated(pair2<A>(x), weighed<W>(pair2<A>(g), pair2<A>(weight)), m, va, vb, vc));
+      putPair3<A>(y, propagated(pair3<A>(x), weighed<W>(pair3<A>(g), pair3<A>(weight)), m, va, vb, vc));
+      if (isWeighted<W>()) weight += step;
     }
   }
   for (; x < end; x += sizeof<A>(), g += sizeof<A>(), y += sizeof<A>()) {
-    storeCell<A>(y, loadCell<A>(g) * a + (loadCell<A>(x) - mean) * b + c);
+    let gradient = loadCell<A>(g);
+    if (isWeighted<W>()) {
+      gradient *= loadCell<A>(weight);
+      weight += sizeof<A>();
+    }
+    storeCell<A>(y, gradient * a + (loadCell<A>(x) - mean) * b + c);
   }
+}
+
+/** The line that takeLine took last: y = g * high + ((x - center) * slope + (g * low + offset)). */
+let center: f32 = 0;
+let high: f32 = 0;
+let low: f32 = 0;
+let slope: f32 = 0;
+let offset: f32 = 0;
+
+/** Beyond these float32 does not hold a number, or its product with another, with all digits. NaN is beyond. */
+@inline
+function isHeldInSingle(value: f64): bool {
+  const size = Math.abs(value);
+  return size < 1e30 && (size > 1e-30 || size == 0);
+}
+
+/**
+ * Takes g * a + (x - mean) * b + c as a line of float32 numbers. False where they do not hold it: then float64 is to compute it.
+ *
+ * For sets of which (x - mean) * b is at most half of the terms' absolute values (`isSlight`): what of it is rounded, x - mean, b, and their product,
+ * counts half. g * a is most where it counts, so a is in two numbers: else all cells of a set would share its rounding. What is left of it is half an
+ * ulp each of g * w, of the product, and of the result. A search finds 1.8 ulp at worst, given the sums.
+ */
+export function takeLine(mean: f64, a: f64, b: f64, c: f64): bool {
+  center = <f32>mean;
+  const moved = c - (mean - <f64>center) * b;
+  const holds = isHeldInSingle(a) && isHeldInSingle(b) && Math.abs(moved) < 1e30 && Math.abs(mean) < 1e30;
+  if (!holds) return false;
+  high = <f32>a;
+  low = <f32>(a - <f64>high);
+  slope = <f32>b;
+  // An offset of 0 leaves -0 alone.
+  offset = moved == 0 ? <f32>-0.0 : <f32>moved;
+  return true;
+}
+
+/** Whether the sums of a set, of terms and of their absolute values, are those that takeLine is for. NaN is not. */
+@inline
+export function isSlight(products: f64, sizes: f64): bool {
+  return 2 * Math.abs(products) <= sizes;
+}
+
+/** Four cells on the line. */
+@inline
+function onLine(x: v128, g: v128, center: v128, high: v128, low: v128, slope: v128, offset: v128): v128 {
+  const rest = f32x4.add(f32x4.mul(g, low), offset);
+  return f32x4.add(f32x4.mul(g, high), f32x4.add(f32x4.mul(f32x4.sub(x, center), slope), rest));
+}
+
+@inline
+function times<W>(g: v128, weight: v128): v128 {
+  return isWeighted<W>() ? f32x4.mul(g, weight) : g;
+}
+
+@inline
+function inSingle<W>(x: usize, g: usize, y: usize, n: usize, weight: usize): void {
+  const end = x + (n << 2);
+  // Distances from x: one counter. With four the loop took a third longer.
+  g -= x;
+  y -= x;
+  weight -= x;
+  if (n >= 8) {
+    const m = pinF32(center, 0), a = pinF32(high, 1), l = pinF32(low, 2), b = pinF32(slope, 3), c = pinF32(offset, 4);
+    for (const stop = x + ((n & ~7) << 2); x < stop; x += 32) {
+      const at = x + g, by = x + weight, to = x + y;
+      const y0 = onLine(v128.load(x), times<W>(v128.load(at), v128.load(by)), m, a, l, b, c);
+      const y1 = onLine(v128.load(x, 16), times<W>(v128.load(at, 16), v128.load(by, 16)), m, a, l, b, c);
+      v128.store(to, y0);
+      v128.store(to, y1, 16);
+    }
+  }
+  for (; x < end; x += 4) {
+    let gw = load<f32>(x + g);
+    if (isWeighted<W>()) gw *= load<f32>(x + weight);
+    store<f32>(x + y, gw * high + ((load<f32>(x) - center) * slope + (gw * low + offset)));
+  }
+}
+
+/** n cells on the line that takeLine took. Two reads, one write; y may be x or g. */
+export function propagateF32Single(x: usize, g: usize, y: usize, n: usize): void {
+  inSingle<Unweighted>(x, g, y, n, 0);
+}
+
+/** As propagateF32Single, g times the float32 weight of its cell. */
+export function propagateF32SingleCells(x: usize, g: usize, y: usize, n: usize, weight: usize): void {
+  inSingle<Weighted>(x, g, y, n, weight);
 }
 
 /** y = g * a + (x - mean) * b + c over n cells. Two reads, one write; y may be x or g. */
 export function propagateF32Run(x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64): void {
   if (mean == 0) propagateF32Line(x, g, y, n, a, b, c);
-  else run<f32>(x, g, y, n, mean, a, b, c);
+  else inDouble<f32, Unweighted>(x, g, y, n, mean, a, b, c, 0);
 }
 
 /**
@@ -63,7 +167,7 @@ export function propagateF32Line(x: usize, g: usize, y: usize, n: usize, a: f64,
 }
 
 export function propagateF64Run(x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64): void {
-  run<f64>(x, g, y, n, mean, a, b, c);
+  inDouble<f64, Unweighted>(x, g, y, n, mean, a, b, c, 0);
 }
 
 @inline
@@ -72,22 +176,9 @@ export function propagateRun<A>(x: usize, g: usize, y: usize, n: usize, mean: f6
   else propagateF32Run(x, g, y, n, mean, a, b, c);
 }
 
-@inline
-function weightedCells<A>(x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64, weight: usize): void {
-  const m = pinF64(mean, 0), va = pinF64(a, 1), vb = pinF64(b, 2), vc = pinF64(c, 3);
-  const end = x + bytesOf<A>(n), step = sizeof<A>() << 2;
-  for (const stop = x + bytesOf<A>(n & ~3); x < stop; x += step, g += step, y += step, weight += 32) {
-    putPair0<A>(y, propagated(pair0<A>(x), f64x2.mul(pair0<A>(g), v128.load(weight)), m, va, vb, vc));
-    putPair1<A>(y, propagated(pair1<A>(x), f64x2.mul(pair1<A>(g), v128.load(weight, 16)), m, va, vb, vc));
-  }
-  for (; x < end; x += sizeof<A>(), g += sizeof<A>(), y += sizeof<A>(), weight += 8) {
-    storeCell<A>(y, loadCell<A>(g) * load<f64>(weight) * a + (loadCell<A>(x) - mean) * b + c);
-  }
-}
-
-/** y = g * weight[i] * a + (x - mean) * b + c over n cells. Two reads, one write; y may be x or g. */
+/** y = g * weight[i] * a + (x - mean) * b + c over n cells; weight is of the cells' type. Two reads, one write; y may be x or g. */
 export function propagateF32Cells(x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64, weight: usize): void {
-  weightedCells<f32>(x, g, y, n, mean, a, b, c, weight);
+  inDouble<f32, Weighted>(x, g, y, n, mean, a, b, c, weight);
 }
 
 /** As propagateF32Cells, where weight is NONE if all are 1. */
@@ -96,83 +187,6 @@ export function propagateCells<A>(
   x: usize, g: usize, y: usize, n: usize, mean: f64, a: f64, b: f64, c: f64, weight: usize,
 ): void {
   if (!weight) propagateRun<A>(x, g, y, n, mean, a, b, c);
-  else if (sizeof<A>() == 8) weightedCells<f64>(x, g, y, n, mean, a, b, c, weight);
+  else if (sizeof<A>() == 8) inDouble<f64, Weighted>(x, g, y, n, mean, a, b, c, weight);
   else propagateF32Cells(x, g, y, n, mean, a, b, c, weight);
-}
-
-/** Adds g * xhat and g to the float64 entries of two cells. */
-@inline
-function sink(g: v128, xhat: v128, weights: usize, biases: usize): void {
-  v128.store(weights, f64x2.add(v128.load(weights), f64x2.mul(g, xhat)));
-  v128.store(biases, f64x2.add(v128.load(biases), g));
-}
-
-@inline
-function sinking<A, W>(
-  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, b: f64, c: f64, weight: usize, weights: usize, biases: usize,
-): void {
-  const m = pinF64(mean, 0), r = pinF64(rstd, 1), vb = pinF64(b, 2), vc = pinF64(c, 3);
-  const end = x + bytesOf<A>(n), step = sizeof<A>() << 2;
-  for (const stop = x + bytesOf<A>(n & ~3); x < stop; x += step, g += step, y += step, weights += 32, biases += 32) {
-    const g0 = pair0<A>(g), g1 = pair1<A>(g);
-    const h0 = f64x2.mul(f64x2.sub(pair0<A>(x), m), r), h1 = f64x2.mul(f64x2.sub(pair1<A>(x), m), r);
-    putPair0<A>(y, f64x2.add(f64x2.add(f64x2.mul(weighed<W>(g0, weight), r), f64x2.mul(h0, vb)), vc));
-    putPair1<A>(y, f64x2.add(f64x2.add(f64x2.mul(weighed<W>(g1, weight + 16), r), f64x2.mul(h1, vb)), vc));
-    if (sizeof<W>() == sizeof<Weighted>()) weight += 32;
-    sink(g0, h0, weights, biases);
-    sink(g1, h1, weights + 16, biases + 16);
-  }
-  for (; x < end; x += sizeof<A>(), g += sizeof<A>(), y += sizeof<A>(), weights += 8, biases += 8) {
-    const gradient = loadCell<A>(g), xhat = (loadCell<A>(x) - mean) * rstd;
-    let gw = gradient;
-    if (sizeof<W>() == sizeof<Weighted>()) {
-      gw *= load<f64>(weight);
-      weight += 8;
-    }
-    storeCell<A>(y, gw * rstd + xhat * b + c);
-    store<f64>(weights, load<f64>(weights) + gradient * xhat);
-    store<f64>(biases, load<f64>(biases) + gradient);
-  }
-}
-
-export function propagateF32Sinking(
-  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, b: f64, c: f64, weights: usize, biases: usize,
-): void {
-  sinking<f32, Unweighted>(x, g, y, n, mean, rstd, b, c, 0, weights, biases);
-}
-
-export function propagateF32WeightedSinking(
-  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, b: f64, c: f64, weight: usize, weights: usize, biases: usize,
-): void {
-  sinking<f32, Weighted>(x, g, y, n, mean, rstd, b, c, weight, weights, biases);
-}
-
-/**
- * y = g * weight[i] * rstd + xhat * b + c over n cells, xhat = (x - mean) * rstd, and g * xhat and g are added to float64 entries, the
- * gradients of the cells' weights and biases. weight is NONE where all are 1. Two reads, one write; y may be x or g.
- */
-@inline
-export function propagateSinking<A>(
-  x: usize, g: usize, y: usize, n: usize, mean: f64, rstd: f64, b: f64, c: f64, weight: usize, weights: usize, biases: usize,
-): void {
-  if (sizeof<A>() == 8) {
-    if (weight) sinking<f64, Weighted>(x, g, y, n, mean, rstd, b, c, weight, weights, biases);
-    else sinking<f64, Unweighted>(x, g, y, n, mean, rstd, b, c, 0, weights, biases);
-  } else if (weight) propagateF32WeightedSinking(x, g, y, n, mean, rstd, b, c, weight, weights, biases);
-  else propagateF32Sinking(x, g, y, n, mean, rstd, b, c, weights, biases);
-}
-
-/** The gradients of n cells' weights and biases, added to float64 entries. Reads x and g. */
-@inline
-export function accumulateCells<A>(x: usize, g: usize, n: usize, mean: f64, rstd: f64, weights: usize, biases: usize): void {
-  const m = pinF64(mean, 0), r = pinF64(rstd, 1);
-  const end = x + bytesOf<A>(n), step = sizeof<A>() << 1;
-  for (const stop = x + bytesOf<A>(n & ~1); x < stop; x += step, g += step, weights += 16, biases += 16) {
-    sink(pair0<A>(g), f64x2.mul(f64x2.sub(pair0<A>(x), m), r), weights, biases);
-  }
-  if (x < end) {
-    const gradient = loadCell<A>(g);
-    store<f64>(weights, load<f64>(weights) + gradient * ((loadCell<A>(x) - mean) * rstd));
-    store<f64>(biases, load<f64>(biases) + gradient);
-  }
 }

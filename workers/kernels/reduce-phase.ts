@@ -1,10 +1,12 @@
 // Phase `reduce`: {sum of g * (x - mean), sum of g} of each segment, in the ways that the cells of a channel may lie, where a set is too
 // large for one worker or its cells are apart. And phase `accumulate`: the same sums, times rstd, of each cell across samples.
 import { inputAt, loaded, loadedBeside, loadedRows, loadedRowsBeside, converted } from "./cells";
-import { APPLY_FIELDS, SEGMENT, SWEEP } from "./constants";
-import { addSums, gradients, products, startSums, Unweighted, Weighted } from "./gradient";
-import { bytesOf, loadCell, pair0, sumLanes } from "./lanes";
-import { accumulateCells } from "./propagate";
+import { APPLY_FIELDS, SEGMENT, SWEEP, SWEPT_FROM } from "./constants";
+import { addSums, gradients, isGood, products, startSums, Unweighted, Weighted } from "./gradient";
+import { bytesOf, loadCell, pair0, pinU32, sumLanes } from "./lanes";
+import { addSquares, addWidened } from "./moments-columns";
+import { sumOfFour } from "./segment-moments";
+import { accumulateCells } from "./sink";
 
 @inline
 function putSums(partials: usize, segment: usize): void {
@@ -15,7 +17,7 @@ function putSums(partials: usize, segment: usize): void {
 /**
  * Layout `stretches`: segments [first, first + count) in memory order of stretches of `length` cells, `period` stretches a row,
  * `perSet` of them one set's, and `rows` rows a sample. `statistics` has {mean, rstd} of set = sample * sets + set of the row.
- * With `weight`, one entry a cell of `period` stretches, the sums are of g * weight. Reads x and g.
+ * With `weight`, one entry of the cells' type a cell of `period` stretches, the sums are of g * weight. Reads x and g.
  */
 @inline
 function reduceStretches<A>(
@@ -29,7 +31,8 @@ function reduceStretches<A>(
     const n = min(SEGMENT, length - start), at = stretch * length + start;
     const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n);
     startSums();
-    addSums<A>(cells, beside, n, load<f64>(statistics + (set << 4)), weight ? weight + ((channel * length + start) << 3) : 0);
+    const row = statistics + (set << 4), from = weight ? weight + bytesOf<A>(channel * length + start) : 0;
+    addSums<A>(cells, beside, n, load<f64>(row), load<f64>(row, 8), from);
     putSums(partials, unit);
   }
 }
@@ -56,7 +59,7 @@ function reduceRuns<A>(
       step = bytesOf<A>(length);
     }
     startSums();
-    for (let i: usize = 0; i < runs; i++, cells += step, beside += step) addSums<A>(cells, beside, length, mean, 0);
+    for (let i: usize = 0; i < runs; i++, cells += step, beside += step) addSums<A>(cells, beside, length, mean, 1, 0);
     putSums(partials, unit);
   }
 }
@@ -102,16 +105,11 @@ function addRows<A, W>(
   }
 }
 
-/**
- * Layout `columns`: sums of `width` columns over `rows` rows, `stride` cells apart, to partials; `columns` is room for two float64 a column. With
- * `weight`, one a row, g counts times that.
- */
+/** Adds all rows to the columns' sums, as addRows. */
 @inline
-function reduceColumns<A>(
-  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize, weight: usize,
+function addColumns<A>(
+  x: usize, g: usize, rows: usize, width: usize, stride: usize, means: usize, productsAt: usize, gradientsAt: usize, weight: usize,
 ): void {
-  const gradientsAt = columns + (width << 3);
-  memory.fill(columns, 0, width << 4);
   let step = bytesOf<A>(stride);
   for (let row: usize = 0; row < rows; row += SWEEP) {
     const sweep = min(SWEEP, rows - row);
@@ -121,13 +119,102 @@ function reduceColumns<A>(
       beside = loadedRowsBeside(beside, sweep, width, stride);
       step = bytesOf<A>(width);
     }
-    if (weight) addRows<A, Weighted>(cells, beside, sweep, width, step, means, columns, gradientsAt, weight + (row << 3));
-    else addRows<A, Unweighted>(cells, beside, sweep, width, step, means, columns, gradientsAt, 0);
+    if (weight) addRows<A, Weighted>(cells, beside, sweep, width, step, means, productsAt, gradientsAt, weight + (row << 3));
+    else addRows<A, Unweighted>(cells, beside, sweep, width, step, means, productsAt, gradientsAt, 0);
   }
+}
+
+/** Four means as float32. */
+@inline
+function centers(means: usize): v128 {
+  const low = f32x4.demote_f64x2_zero(v128.load(means)), high = f32x4.demote_f64x2_zero(v128.load(means, 16));
+  return i64x2.shuffle(low, high, 0, 2);
+}
+
+/**
+ * Float32 sums of SWEEP rows, `step` bytes apart, of a multiple of four columns, added to float64 ones: four arrays as `sums` has them. As the blocks of
+ * gradient.ts.
+ */
+export function sumF32Columns(x: usize, g: usize, width: usize, step: usize, means: usize, sums: usize): void {
+  const unsigned = pinU32(0x7fffffff, 0);
+  const array = width << 3, height = step * SWEEP, step2 = step << 1, step4 = step << 2;
+  g -= x;
+  for (const end = x + (width << 2); x < end; x += 16, means += 32, sums += 32) {
+    const m = centers(means);
+    let s = f32x4.splat(0), p = s, t = s;
+    for (let cell = x, last = x + height; cell < last; cell += step4) {
+      const second = cell + step, third = cell + step2, fourth = second + step2;
+      const a = v128.load(cell + g), b = v128.load(second + g), c = v128.load(third + g), d = v128.load(fourth + g);
+      const e = f32x4.mul(a, f32x4.sub(v128.load(cell), m)), f = f32x4.mul(b, f32x4.sub(v128.load(second), m));
+      const h = f32x4.mul(c, f32x4.sub(v128.load(third), m)), i = f32x4.mul(d, f32x4.sub(v128.load(fourth), m));
+      s = f32x4.add(s, sumOfFour(a, b, c, d));
+      p = f32x4.add(p, sumOfFour(e, f, h, i));
+      t = f32x4.add(t, sumOfFour(v128.and(e, unsigned), v128.and(f, unsigned), v128.and(h, unsigned), v128.and(i, unsigned)));
+    }
+    addWidened(sums, p);
+    addWidened(sums + array, s);
+    addSquares(sums + 2 * array, sums + 3 * array, t);
+  }
+}
+
+/**
+ * The sums of a multiple of four columns over SWEPT_FROM rows or more, to `sums`: four arrays of float64, of terms and of g, and for `isSpread` of the
+ * terms' absolute values. Where float32 might have lost digits four columns at a time are summed again in float64.
+ */
+function sweepColumns(x: usize, g: usize, rows: usize, width: usize, stride: usize, means: usize, sums: usize): void {
+  const array = width << 3, gradientsAt = sums + array, sizesAt = gradientsAt + array, swept = rows - (rows % SWEEP);
+  memory.fill(sums, 0, array << 2);
+  for (let row: usize = 0; row < swept; row += SWEEP) {
+    const cells = inputAt(x, row * stride), beside = inputAt(g, row * stride);
+    if (converted()) {
+      sumF32Columns(loadedRows(cells, SWEEP, width, stride), loadedRowsBeside(beside, SWEEP, width, stride), width, width << 2, means, sums);
+    } else sumF32Columns(cells, beside, width, stride << 2, means, sums);
+  }
+  for (let at: usize = 0; at < array; at += 32) {
+    let good = true;
+    for (let i = at; i < at + 32; i += 8) {
+      const s = load<f64>(gradientsAt + i), t = load<f64>(sizesAt + i), mean = load<f64>(means + i);
+      good = good && isGood(s, t, load<f64>(sizesAt + array + i), <f64>swept);
+      // What of the mean float32 has no room for is taken off the sum.
+      store<f64>(sums + i, load<f64>(sums + i) - (mean - <f64>(<f32>mean)) * s);
+    }
+    if (good) continue;
+    memory.fill(sums + at, 0, 32);
+    memory.fill(gradientsAt + at, 0, 32);
+    addColumns<f32>(inputAt(x, at >> 3), inputAt(g, at >> 3), swept, 4, stride, means + at, sums + at, gradientsAt + at, 0);
+  }
+  if (swept == rows) return;
+  addColumns<f32>(inputAt(x, swept * stride), inputAt(g, swept * stride), rows - swept, width, stride, means, sums, gradientsAt, 0);
+}
+
+/** Takes two arrays of sums to pairs. */
+@inline
+function putColumns(partials: usize, width: usize, sums: usize, gradientsAt: usize): void {
   for (let c: usize = 0; c < width; c++) {
-    store<f64>(partials + (c << 4), load<f64>(columns + (c << 3)));
+    store<f64>(partials + (c << 4), load<f64>(sums + (c << 3)));
     store<f64>(partials + (c << 4), load<f64>(gradientsAt + (c << 3)), 8);
   }
+}
+
+/**
+ * Layout `columns`: sums of `width` columns over `rows` rows, `stride` cells apart, to partials; `columns` is room for COLUMN_NUMBERS float64 a column.
+ * With `weight`, one a row, g counts times that.
+ */
+@inline
+function reduceColumns<A>(
+  x: usize, g: usize, partials: usize, rows: usize, width: usize, stride: usize, means: usize, columns: usize, weight: usize,
+): void {
+  let done: usize = 0;
+  if (sizeof<A>() == 4 && !weight && rows >= SWEPT_FROM && width >= 4) {
+    done = width & ~3;
+    sweepColumns(x, g, rows, done, stride, means, columns);
+    putColumns(partials, done, columns, columns + (done << 3));
+    if (done == width) return;
+  }
+  const left = width - done, gradientsAt = columns + (left << 3);
+  memory.fill(columns, 0, left << 4);
+  addColumns<A>(inputAt(x, done), inputAt(g, done), rows, left, stride, means + (done << 3), columns, gradientsAt, weight);
+  putColumns(partials + (done << 4), left, columns, gradientsAt);
 }
 
 /**

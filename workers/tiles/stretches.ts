@@ -84,7 +84,14 @@ function withinSample({ period, rows }: Lookup, stretch: number, count: number, 
 
 type ReduceOfStretches = Extract<ReducePhase, { layout: "stretches" }>;
 
-export function* reduceTiles(phase: ReduceOfStretches, from: number, end: number, room: number): Generator<Tile> {
+export function* reduceTiles(
+  phase: ReduceOfStretches,
+  dtype: Dtype,
+  from: number,
+  end: number,
+  room: number,
+): Generator<Tile> {
+  const entryBytes = affineBytes(phase, dtype);
   const { length, period, perSet, rows } = phase;
   const setsPerRow = period / perSet;
   for (const part of stretchTiles(length, period * rows, from, end, room)) {
@@ -100,7 +107,7 @@ export function* reduceTiles(phase: ReduceOfStretches, from: number, end: number
     const set = Math.floor(stretch / (period * rows)) * setsPerRow + Math.floor(channel / perSet);
     const ahead = {
       statistics: set * PAIR_BYTES,
-      weight: (channel * length + start) * 8,
+      weight: (channel * length + start) * entryBytes,
       partials: unit * PAIR_BYTES,
     };
     yield { ...place, phase: { ...phase, length: cells, period: 1, perSet: 1, rows: 1 }, first: 0, before: 0, ahead };

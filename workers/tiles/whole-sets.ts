@@ -32,10 +32,11 @@ export function* differentiateTiles(
   }
 }
 
-/** Units that are many samples, whose gradients by cell are summed: a tile is some of a unit's. */
+/** Units that are many samples, whose gradients by cell are summed: a tile is some of a unit's, in whole groups of those that are added together. */
 export function* sinkTiles(phase: DifferentiatePhase, from: number, end: number, room: number): Generator<Tile> {
-  const { setsPerUnit, sets, length, groups } = phase;
-  const step = Math.floor(room / (length * groups)) * groups;
+  const { setsPerUnit, sets, length, groups, together } = phase;
+  const high = Math.floor(room / (length * groups));
+  const step = (high - (high % together)) * groups;
   for (let unit = from; unit < end; unit++) {
     const first = unit * setsPerUnit;
     const last = Math.min(sets, first + setsPerUnit);
