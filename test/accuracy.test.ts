@@ -1,4 +1,4 @@
-// Every layer against the float64 oracle. The bound: applying is float64 with one rounding, 0.5 ulp. A mean off by e deviations moves
+// Every layer against the float64 oracle. The bound: applying is float64 with one rounding, 0.5 ulp, or float32 with 1.6 at worst, where means are near 0. A mean off by e deviations moves
 // each cell by e; a deviation off by a share of r moves cell y by r * y. In sums by blocks a cell goes through 6 roundings of 2^-24 at
 // most (its deviation, 5 sums), its square through 8, so e <= 6 and r <= 4, in halves of an ulp, if all roundings of all cells went
 // the same way; of cells that differ they go either way, and a fifth of that is much. So 2 ulp, 3 with weight and bias.

@@ -2,14 +2,13 @@
 import { describe } from "../describe.js";
 import { InvalidArgumentError } from "../errors.js";
 import { setCount } from "../plan/geometry.js";
-import { segmentAt } from "../plan/grid.js";
-import { type PartPhase, phaseStepOf } from "../plan/parts.js";
-import type { MomentsPhase } from "../plan/phase.js";
+import type { PartPhase } from "../plan/parts.js";
 import { inFolder, MOMENTS_FILE, partFile, readRecord } from "./folder.js";
 import type { Job } from "./job.js";
 import type { LoadedJob } from "./load-job.js";
 import { type NumbersHead, NumbersReader } from "./numbers-file.js";
-import { type Planned, phasesOfJob, stripesOfPlan, unitsByInput } from "./planned.js";
+import { partialNumbers, unitsByInput } from "./part-units.js";
+import { type Planned, phasesOfJob } from "./planned.js";
 
 /** Throws InvalidArgumentError where the job has no such phase. */
 export function checkPhase(operation: string, { job, plans }: LoadedJob, phase: unknown): void {
@@ -54,14 +53,7 @@ export interface PartNote {
 export function partialsHead(job: Job, plans: readonly Planned[], part: number): NumbersHead {
   let numbers = 0;
   for (const { planned, units } of unitsByInput(job, plans, "moments", part)) {
-    let start = 0;
-    for (const { plan } of stripesOfPlan(planned, job.stripeBytes)) {
-      const phase = phaseStepOf(plan, "moments")?.phase as MomentsPhase;
-      const from = Math.max(0, units.from - start);
-      const to = Math.min(phase.units, units.to - start);
-      if (from < to) numbers += 2 * (segmentAt(phase, to) - segmentAt(phase, from));
-      start += phase.units;
-    }
+    numbers += partialNumbers(planned, job.stripeBytes, units);
   }
   return { job: job.id, name: partFile("moments", part), numbers };
 }

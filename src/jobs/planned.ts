@@ -5,7 +5,7 @@ import { channelView, resolveAxis } from "../layers/channel-axis.js";
 import { planForward } from "../plan/forward.js";
 import { affineCount, batchNormGeometry, type Geometry } from "../plan/geometry.js";
 import { planMoments } from "../plan/moments.js";
-import { countUnits, type PartPhase, phaseStepOf, type Units, unitsOfPart } from "../plan/parts.js";
+import { type PartPhase, phaseStepOf } from "../plan/parts.js";
 import type { Plan } from "../plan/plan.js";
 import { planResponse } from "../plan/response.js";
 import { type Stripe, stripesOf } from "../plan/stripes.js";
@@ -74,28 +74,6 @@ export function phasesOfJob(job: Pick<Job, "work">, plans: readonly Planned[]): 
   const [{ plan }] = plans as [Planned];
   const isForward = job.work.kind === "forward" || job.work.kind === "response";
   return PHASES.filter((phase) => (phase === "moments" || isForward) && phaseStepOf(plan, phase) !== undefined);
-}
-
-/** Units of part `part` of a phase, by input: those that it has some of. A job's units are counted over all inputs. */
-export function* unitsByInput(
-  { parts, stripeBytes }: Pick<Job, "parts" | "stripeBytes">,
-  plans: readonly Planned[],
-  phase: PartPhase,
-  part: number,
-): Generator<{ readonly planned: Planned; readonly units: Units }> {
-  const counts = plans.map((planned) => countUnits(stripesOfPlan(planned, stripeBytes), phase));
-  const { from, to } = unitsOfPart(
-    counts.reduce((sum, count) => sum + count, 0),
-    part,
-    parts,
-  );
-  let before = 0;
-  for (const [i, planned] of plans.entries()) {
-    const count = counts[i] as number;
-    const units = { from: Math.max(0, from - before), to: Math.min(count, to - before) };
-    if (units.from < units.to) yield { planned, units };
-    before += count;
-  }
 }
 
 /** Weights and running statistics, as the job's folder has them. */

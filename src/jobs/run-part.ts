@@ -11,7 +11,8 @@ import { type LoadedJob, loadJob, loadWeights, openInput } from "./load-job.js";
 import { NumbersReader, writeNumbers } from "./numbers-file.js";
 import { type JobOptions, type RunPartOptions, readJobOptions } from "./options.js";
 import { openPartialTensor, partialInode, syncPartial } from "./output-file.js";
-import { applyCallOf, momentsCallOf, phasesOfJob, unitsByInput } from "./planned.js";
+import { unitsByInput } from "./part-units.js";
+import { applyCallOf, momentsCallOf, phasesOfJob } from "./planned.js";
 
 /**
  * Does part `part`, 0 or more, of a phase of a job: `moments` before the merge, `apply` after it. A part that is done is not done again, nor one of a job that is finished.

@@ -34,10 +34,10 @@ import { seeded } from "../support.js";
 import { type Fault, INJECTOR, type Injection, Injections, KINDS, POINTS, type Point } from "./injector.js";
 import { expectOthersWhole } from "./whole.js";
 
-const { NORMPOOL_FAULTS_SEED = "20261125", NORMPOOL_STRESS } = process.env;
+const { NORMPOOL_FAULTS = "7", NORMPOOL_FAULTS_SEED = "20261125", NORMPOOL_STRESS } = process.env;
 const SEED = Number(NORMPOOL_FAULTS_SEED);
 /** Scenarios of each phase, fault, and number of threads; where all is done many times over, others each time. */
-const SCENARIOS = NORMPOOL_STRESS === undefined ? 7 : 1;
+const SCENARIOS = NORMPOOL_STRESS === undefined ? Number(NORMPOOL_FAULTS) : 1;
 
 /** Every layer, and together every phase; of several tiles each. */
 const CASES: readonly LayerCase[] = [
