@@ -124,23 +124,25 @@ let blockSizes: f64 = 0;
 let blockSquares: f64 = 0;
 
 @inline
-function times<W>(g: v128, weight: v128): v128 {
-  return isWeighted<W>() ? f32x4.mul(g, weight) : g;
-}
-
-@inline
 function blocks<W>(x: usize, g: usize, n: usize, center: f32, weight: usize): void {
   const m = pinF32(center, 0), unsigned = pinU32(0x7fffffff, 1);
   let s = f64x2.splat(0), p = s, t = s, tt = s;
   // Distances from x: one counter.
   g -= x;
-  weight -= x;
+  if (isWeighted<W>()) weight -= x;
   for (const end = x + ((n & ~(BLOCK - 1)) << 2); x < end; ) {
     let bs = f32x4.splat(0), bp = bs, bt = bs;
     for (const stop = x + (BLOCK << 2); x < stop; x += 64) {
-      const at = x + g, by = x + weight;
-      const a = times<W>(v128.load(at), v128.load(by)), b = times<W>(v128.load(at, 16), v128.load(by, 16));
-      const c = times<W>(v128.load(at, 32), v128.load(by, 32)), d = times<W>(v128.load(at, 48), v128.load(by, 48));
+      const at = x + g;
+      let a = v128.load(at), b = v128.load(at, 16), c = v128.load(at, 32), d = v128.load(at, 48);
+      // Without weights nothing is loaded there: it would be address 0, where threads write their constants.
+      if (isWeighted<W>()) {
+        const by = x + weight;
+        a = f32x4.mul(a, v128.load(by));
+        b = f32x4.mul(b, v128.load(by, 16));
+        c = f32x4.mul(c, v128.load(by, 32));
+        d = f32x4.mul(d, v128.load(by, 48));
+      }
       const e = f32x4.mul(a, f32x4.sub(v128.load(x), m));
       const f = f32x4.mul(b, f32x4.sub(v128.load(x, 16), m));
       const h = f32x4.mul(c, f32x4.sub(v128.load(x, 32), m));
