@@ -1,11 +1,14 @@
 // Does one part of a job. Whoever does it, and however often: what it leaves is the same.
 import { describe } from "../describe.js";
 import { AbortedError, InvalidArgumentError, WriteFailedError } from "../errors.js";
+import { CELL_BYTES } from "../plan/cells.js";
 import type { PartPhase } from "../plan/parts.js";
 import { isPool, type NormPool, runOn } from "../pool.js";
 import { runApplyPart, runMomentsPart } from "../run/run-part.js";
 import { drive } from "../run/steps.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { inFolder, MOMENTS_FILE, partFile, writeRecord } from "./folder.js";
+import type { Job } from "./job.js";
 import { checkPhase, hasCells, hasPartials, momentsHead, type PartNote, partialsHead } from "./left.js";
 import { type LoadedJob, loadJob, loadWeights, openInput } from "./load-job.js";
 import { NumbersReader, writeNumbers } from "./numbers-file.js";
@@ -87,12 +90,9 @@ async function applyPart({ operation, pool, loaded, part, options }: Run): Promi
     for (const { planned, units } of unitsByInput(job, plans, "apply", part)) {
       using x = await openInput(operation, planned.input);
       const call = applyCallOf(operation, planned, job, options, await loadWeights(operation, loaded), folder);
-      await runOn(pool, operation, x, (executor) =>
-        drive(
-          runApplyPart(executor, call, x, y, units, async (pairs, first) => {
-            await (reader as NumbersReader).fill(pairs, 2 * first);
-          }),
-        ),
+      const read = (pairs: Float64Array, first: number) => (reader as NumbersReader).fill(pairs, 2 * first);
+      await whileSyncing(operation, job, x, () =>
+        runOn(pool, operation, x, (executor) => drive(runApplyPart(executor, call, x, y, units, read))),
       );
     }
     throwIfAborted(operation, options);
@@ -101,6 +101,25 @@ async function applyPart({ operation, pool, loaded, part, options }: Run): Promi
     await writeRecord(operation, inFolder(folder, partFile("apply", part)), note);
   } finally {
     await reader?.close();
+  }
+}
+
+/** A part of fewer bytes is written as soon as it would be synced. */
+const SYNCED_BYTES = 32 << 20;
+
+/** Brings to the disk what is written while more is computed: at the end there is less to wait for. */
+async function whileSyncing(operation: string, job: Job, x: Tensor, compute: () => Promise<void>): Promise<void> {
+  if ((x.size * CELL_BYTES[x.dtype]) / job.parts < SYNCED_BYTES) return compute();
+  let isComputed = false;
+  const syncs = (async () => {
+    while (!isComputed) await syncPartial(operation, job);
+  })();
+  try {
+    await compute();
+  } finally {
+    isComputed = true;
+    // What it says is said again by the last one.
+    await syncs.catch(() => {});
   }
 }
 
