@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "../errors.js";
-import type { Layer } from "../layers/layer.js";
+import type { Layer, Normalization } from "../layers/layer.js";
 import { type Moments, type SetMoments, unpackInto } from "../merge/moments.js";
 import { cellsPerSet, type Geometry } from "../plan/geometry.js";
 import { planMoments } from "../plan/moments.js";
@@ -30,23 +30,26 @@ export function* momentsOf(executor: Executor, layer: Layer, x: Tensor, given: u
   const operation = layer.name;
   checkTensor(operation, "x", x);
   const options = checkCallOptions<LayerCallOptions>(operation, given, []);
-  const { channelAxis } = options;
+  const { geometry, measure } = prepareMoments(operation, layer, x, options.channelAxis);
+  return yield* find(executor, operation, x, geometry, measure, options);
+}
+
+/** The layer's sets. Throws InvalidArgumentError of a layer that has none, and as `prepare`. */
+export function prepareMoments(
+  operation: string,
+  layer: Layer,
+  x: Pick<Tensor, "dtype" | "shape" | "size">,
+  channelAxis: number | undefined,
+): Normalization {
   const computation = prepare(operation, layer, x, {
     dtype: x.dtype,
     channelAxis,
     partOfBatch: true,
     momentsOnly: true,
   });
-  if (computation.kind !== "normalization") {
-    throw new InvalidArgumentError(
-      operation,
-      "layer",
-      "one whose cells share a mean (any but LocalResponseNorm)",
-      `${layer}`,
-    );
-  }
-  const { geometry, measure } = computation;
-  return yield* find(executor, operation, x, geometry, measure, options);
+  if (computation.kind === "normalization") return computation;
+  const expected = "one whose cells share a mean (any but LocalResponseNorm)";
+  throw new InvalidArgumentError(operation, "layer", expected, `${layer}`);
 }
 
 function find(

@@ -6,7 +6,12 @@ import type { Tensor } from "../tensor/tensor.js";
 import { lengthOf } from "../tensor/typed-arrays.js";
 
 /** What the layer asks to compute of `x`. Throws what its `prepare` throws, and InvalidArgumentError if that is not of x's cells. */
-export function prepare(operation: string, layer: Layer, x: Tensor, call: LayerCall): Computation {
+export function prepare(
+  operation: string,
+  layer: Layer,
+  x: Pick<Tensor, "shape" | "size">,
+  call: LayerCall,
+): Computation {
   const computation = layer.prepare(x.shape, call);
   try {
     // Kernels touch as many cells as it says, and a layer may have a `prepare` of a program's own.

@@ -1,13 +1,13 @@
 // Plans jobs: all that can be known is checked, before anything is written.
 import { affineOf } from "../calls/forward.js";
+import { prepareMoments } from "../calls/moments-of.js";
 import { checkLayer } from "../calls/options.js";
 import { prepare } from "../calls/prepare.js";
 import { describe } from "../describe.js";
 import { InvalidArgumentError, InvalidShapeError } from "../errors.js";
-import type { Layer, LayerCall } from "../layers/layer.js";
+import type { Layer } from "../layers/layer.js";
 import { resultDtype } from "../plan/cells.js";
 import { formatShape } from "../tensor/shape.js";
-import type { Tensor } from "../tensor/tensor.js";
 import { beginJob } from "./begin-job.js";
 import type { Work } from "./job.js";
 import { type JobSource, type JobTarget, type OpenedInput, openSource, targetOf } from "./plan-files.js";
@@ -31,7 +31,12 @@ export async function planJob(
   const operation = layer.name;
   const read = readPlanOptions(operation, options);
   const x = await openSource(operation, input);
-  const computation = prepareFor(operation, layer, x.tensor, { ...read, momentsOnly: false });
+  const { dtype: from } = x.tensor;
+  const computation = prepare(operation, layer, x.tensor, {
+    dtype: from,
+    channelAxis: read.channelAxis,
+    partOfBatch: false,
+  });
   const dtype = resultDtype(x.tensor.dtype);
   const to = await targetOf(operation, output, read.force, dtype);
   if (computation.kind === "response") {
@@ -62,16 +67,7 @@ export async function planMomentsJob(
   const operation = layer.name;
   const read = readPlanOptions(operation, options);
   const x = await openSource(operation, input);
-  const computation = prepareFor(operation, layer, x.tensor, { ...read, momentsOnly: true });
-  if (computation.kind === "response") {
-    throw new InvalidArgumentError(
-      operation,
-      "layer",
-      "one whose cells share a mean (any but LocalResponseNorm)",
-      `${layer}`,
-    );
-  }
-  const { geometry, measure } = computation;
+  const { geometry, measure } = prepareMoments(operation, layer, x.tensor, read.channelAxis);
   const to = await targetOf(operation, output, read.force, null);
   return beginJob(operation, { kind: "moments", layer: String(layer), geometry, measure }, [x], to, read, NO_WEIGHTS);
 }
@@ -111,17 +107,3 @@ export async function planFitJob(
 }
 
 const NO_WEIGHTS: JobWeights = { weight: null, bias: null, mean: null, variance: null };
-
-function prepareFor(
-  operation: string,
-  layer: Layer,
-  { dtype, shape, size }: Tensor,
-  { channelAxis, momentsOnly }: Pick<LayerCall, "channelAxis"> & { readonly momentsOnly: boolean },
-) {
-  return prepare(operation, layer, { dtype, shape, size } as Tensor, {
-    dtype,
-    channelAxis,
-    partOfBatch: momentsOnly,
-    ...(momentsOnly && { momentsOnly }),
-  });
-}
