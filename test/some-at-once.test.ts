@@ -1,6 +1,6 @@
 // Looking at many files of a job, some at a time.
 import { expect, test } from "vitest";
-import { someAtOnce } from "../src/jobs/at-once.js";
+import { someAtOnce } from "../src/jobs/some-at-once.js";
 
 /** What runs until it is told to end. */
 function held() {

@@ -1,4 +1,5 @@
 // Writes a job down for those who do its parts, and begins its output.
+import { randomUUID } from "node:crypto";
 import { mkdir, readdir, realpath, rm } from "node:fs/promises";
 import { InvalidArgumentError, WriteFailedError } from "../errors.js";
 import { CELL_BYTES } from "../plan/cells.js";
@@ -14,7 +15,7 @@ import { hashOfWeights, loadJob } from "./load-job.js";
 import { checkRoomFor, hasPartial, makePartial } from "./output-file.js";
 import type { OpenedInput, Target } from "./plan-files.js";
 import type { PlanOptions } from "./plan-options.js";
-import { hashOfPlans, type JobWeights, newId, plansOf } from "./planned.js";
+import { hashOfPlans, type JobWeights, plansOf } from "./planned.js";
 
 /** @returns the job's id: of one that is there, if it is the same. */
 export async function beginJob(
@@ -39,7 +40,7 @@ export async function beginJob(
     format: "normpool job",
     version: JOB_VERSION,
     planVersion: PLAN_VERSION,
-    id: newId(),
+    id: randomUUID(),
     work,
     inputs: opened.map(({ input }) => input),
     output,

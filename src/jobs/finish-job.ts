@@ -1,13 +1,13 @@
 // Ends a job: the output gets its name when all parts are done, and not before. Or nothing is left of it.
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { InvalidArgumentError, WriteFailedError } from "../errors.js";
-import { someAtOnce } from "./at-once.js";
 import { FINISHED_FILE, inFolder, isOfJob, JOB_FILE, writeRecord } from "./folder.js";
 import { hasCells, isMerged } from "./left.js";
 import { type LoadedJob, loadJob, openInput } from "./load-job.js";
 import { type FinishJobOptions, type JobOptions, readJobOptions } from "./options.js";
 import { isNamed, namePartial, outputInode, partialInode, removePartial } from "./output-file.js";
 import { phasesOfJob } from "./planned.js";
+import { someAtOnce } from "./some-at-once.js";
 import { writeFound } from "./write-found.js";
 
 /**

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { FileFormatError, NormpoolError, ReadFailedError, WriteFailedError } from "../errors.js";
 import type { PartPhase } from "../plan/parts.js";
 import { hashOf } from "../storage/journal.js";
+import { syncFolder } from "../storage/output.js";
 import { describeSystemError } from "../storage/system-error.js";
 
 export const JOB_FILE = "job.json";
@@ -83,13 +84,6 @@ async function linked(from: string, to: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
     throw error;
   }
-}
-
-/** Without it a new name may be lost with the power. Some systems have no such thing. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, "r").catch(() => undefined);
-  await handle?.sync().catch(() => {});
-  await handle?.close().catch(() => {});
 }
 
 /** Plain data in a file that says its own hash: what was changed by hand, or is half there, is no longer it. */

@@ -1,9 +1,8 @@
 // What every step of a job takes beside the job.
 import { checkFunction, checkSignal } from "../calls/options.js";
 import { checkBoolean, readOptions } from "../check.js";
-import { describe } from "../describe.js";
-import { InvalidArgumentError } from "../errors.js";
 import type { Progress } from "../run/call.js";
+import { checkRoots } from "./roots.js";
 
 export interface JobOptions {
   /**
@@ -36,13 +35,7 @@ export function readJobOptions(
   const defaults = Object.fromEntries(["roots", "signal", ...keys].map((key) => [key, undefined]));
   const options: AllOptions = readOptions<AllOptions>(operation, given, defaults);
   const { roots, signal, onProgress, remove } = options;
-  // A string would be taken for a list of its letters, and "/" is one.
-  if (
-    roots !== undefined &&
-    !(Array.isArray(roots) && roots.every((root) => typeof root === "string" && root !== ""))
-  ) {
-    throw new InvalidArgumentError(operation, "roots", "a list of folders", describe(roots));
-  }
+  if (roots !== undefined) checkRoots(operation, roots);
   checkSignal(operation, signal);
   checkFunction(operation, "onProgress", onProgress);
   if (remove !== undefined) checkBoolean(operation, "remove", remove);

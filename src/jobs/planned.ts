@@ -1,5 +1,4 @@
 // From a job to the plans of its inputs, and to the calls that run them.
-import { randomUUID } from "node:crypto";
 import { FileFormatError } from "../errors.js";
 import { channelView, resolveAxis } from "../layers/channel-axis.js";
 import { planForward } from "../plan/forward.js";
@@ -118,8 +117,4 @@ export function applyCallOf(
   }
   const inputs: Inputs = { ...NO_INPUTS, weight, bias, running };
   return { ...momentsCallOf(operation, planned, job, watchers), inputs };
-}
-
-export function newId(): string {
-  return randomUUID();
 }

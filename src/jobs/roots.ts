@@ -1,7 +1,15 @@
 // Whether a file is where it may be: a job that came from elsewhere names files by itself.
 import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, sep } from "node:path";
+import { describe } from "../describe.js";
 import { InvalidArgumentError } from "../errors.js";
+
+/** Throws InvalidArgumentError unless they are folders' names. A string would be taken for a list of its letters, and "/" is one. */
+export function checkRoots(operation: string, roots: unknown): readonly string[] {
+  const isPath = (root: unknown) => typeof root === "string" && root !== "";
+  if (Array.isArray(roots) && roots.length > 0 && roots.every(isPath)) return roots;
+  throw new InvalidArgumentError(operation, "roots", "a list of folders", describe(roots));
+}
 
 /**
  * Throws InvalidArgumentError unless the file, wherever links lead, is below one of the folders. A file that is not there yet is below its folder's.

@@ -5,6 +5,7 @@ import { checkAtLeast, readOptions } from "../../check.js";
 import { describe } from "../../describe.js";
 import { InvalidArgumentError } from "../../errors.js";
 import { isPool, type NormPool } from "../../pool.js";
+import { checkRoots } from "../roots.js";
 import { openWorker } from "./bullmq.js";
 import type { Message } from "./engine.js";
 import { Lost, Refused, Waiting } from "./engine.js";
@@ -76,7 +77,7 @@ export async function runWorker(pool: NormPool, options: RunWorkerOptions): Prom
   const url = parseQueueUrl(operation, queue);
   const name = checkQueueName(operation, queueName);
   const times = { deadAfter: checkAtLeast(operation, "deadAfter", deadAfter, LEAST_DEAD_AFTER) };
-  const site = { pool, roots: readRoots(operation, roots ?? ["."]) };
+  const site = { pool, roots: checkRoots(operation, roots ?? ["."]).map((root) => resolve(root)) };
   const tell = (event: WorkerEvent) => onEvent?.(event);
   const telling = async (away: AbortSignal, step: () => Promise<void>): Promise<void> => {
     try {
@@ -115,11 +116,4 @@ export async function runWorker(pool: NormPool, options: RunWorkerOptions): Prom
     else signal.addEventListener("abort", () => done(), { once: true });
   });
   await end();
-}
-
-function readRoots(operation: string, roots: unknown): string[] {
-  const isPath = (root: unknown): root is string => typeof root === "string" && root !== "";
-  // A string would be taken for a list of its letters, and "/" is one.
-  if (Array.isArray(roots) && roots.length > 0 && roots.every(isPath)) return roots.map((root) => resolve(root));
-  throw new InvalidArgumentError(operation, "roots", "folders' paths", describe(roots));
 }
