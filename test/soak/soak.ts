@@ -1,8 +1,9 @@
 // The soak: pools that are asked, aborted, closed and opened again for minutes, while their threads fail at random. Every result is what the
 // calling thread makes of it alone, every failure one that is documented, and nothing is left behind. `npm run soak -- --minutes 10`
+import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { Faults } from "./faults.js";
-import { expectFlat, type Held, held, mib, middleOf } from "./held.js";
+import { expectFlat, GIVES_BACK, type Held, held, mib, middleOf } from "./held.js";
 import { type Counts, Life, prepare } from "./life.js";
 import { expectExact, QUESTIONS } from "./questions.js";
 import { randomOf } from "./random.js";
@@ -96,6 +97,13 @@ memory             RSS ${mib(first.rss)} in the second quarter, ${mib(last.rss)}
 handles            ${first.files} files in the second quarter, ${last.files} in the last; ${first.threads} threads of the process, ${last.threads}; ${last.resources || "nothing"} active`);
   expectFlat(first, last, counts.calls, POOLS * threads);
   console.log("nothing lost");
+}
+
+// The allocator reads its settings when a process starts.
+if (!("MALLOC_TRIM_THRESHOLD_" in process.env)) {
+  const self = [...process.execArgv, ...process.argv.slice(1)];
+  const { status } = spawnSync(process.execPath, self, { stdio: "inherit", env: { ...process.env, ...GIVES_BACK } });
+  process.exit(status ?? 1);
 }
 
 try {
