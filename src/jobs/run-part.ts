@@ -1,4 +1,5 @@
 // Does one part of a job. Whoever does it, and however often: what it leaves is the same.
+import { setTimeout } from "node:timers/promises";
 import { describe } from "../describe.js";
 import { AbortedError, InvalidArgumentError, WriteFailedError } from "../errors.js";
 import { CELL_BYTES } from "../plan/cells.js";
@@ -106,18 +107,25 @@ async function applyPart({ operation, pool, loaded, part, options }: Run): Promi
 
 /** A part of fewer bytes is written as soon as it would be synced. */
 const SYNCED_BYTES = 32 << 20;
+/** Milliseconds. A disk takes some 100 MiB in it, or fewer. */
+const SYNC_PAUSE = 50;
 
 /** Brings to the disk what is written while more is computed: at the end there is less to wait for. */
 async function whileSyncing(operation: string, job: Job, x: Tensor, compute: () => Promise<void>): Promise<void> {
   if ((x.size * CELL_BYTES[x.dtype]) / job.parts < SYNCED_BYTES) return compute();
-  let isComputed = false;
+  const computed = new AbortController();
+  const { signal } = computed;
   const syncs = (async () => {
-    while (!isComputed) await syncPartial(operation, job);
+    while (!signal.aborted) {
+      await syncPartial(operation, job);
+      // Where a sync costs nothing, as in memory, looking after it would cost a core.
+      await setTimeout(SYNC_PAUSE, undefined, { signal });
+    }
   })();
   try {
     await compute();
   } finally {
-    isComputed = true;
+    computed.abort();
     // What it says is said again by the last one.
     await syncs.catch(() => {});
   }
