@@ -1,7 +1,7 @@
 // Part of the build: the command in a few files, in place of its main.js. Finding and reading its modules one by one took about half of the time that
 // it needs to start, Node's own aside. The library stays as it is.
 import { readFile } from "node:fs/promises";
-import { dirname, relative, resolve, sep } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
 
@@ -20,9 +20,7 @@ const urls: Plugin = {
   },
 };
 
-await build({
-  entryPoints: [main],
-  outdir: folder,
+const options = {
   allowOverwrite: true,
   bundle: true,
   // What is imported when it is needed has a file of its own, and shares the library with the rest.
@@ -31,6 +29,14 @@ await build({
   format: "esm",
   platform: "node",
   packages: "external",
-  plugins: [urls],
   logLevel: "warning",
+} as const;
+
+await build({ ...options, entryPoints: [main], outdir: folder, plugins: [urls] });
+
+const workers = resolve(folder, "../../workers");
+await build({
+  ...options,
+  entryPoints: [join(workers, "worker.js"), join(workers, "drivers/drivers.js"), join(workers, "drivers/file-fault.js")],
+  outdir: workers,
 });
