@@ -181,16 +181,35 @@ export function testQueue(backend: Backend): void {
       );
     });
 
-    test("the command fits as one process does, and a job that two wait for is one", async () => {
-      worker("commands");
-      const one = join(root, "one.safetensors");
-      expect(runIn(root, ["fit", "x.npy", "-o", one, "--channel-axis", "1"]).status).toBe(0);
-      const args = ["submit", "fit", "x.npy", "-o", "many.safetensors", "--channel-axis", "1", "--parts", "5"];
-      const both = [1, 2].map(() => kept(start(root, server.url, [...args, "--queue-name", "commands"])));
-      for (const { ended, lines } of both) expect(await ended, lines.join("\n")).toBe(0);
-      expect(readFileSync(join(root, "many.safetensors")).equals(readFileSync(one))).toBe(true);
-      const { jobs: found } = await queueStatus({ queue: server.url, queueName: "commands" });
-      expect(found.map(({ state }) => state)).toEqual(["done"]);
+    test.each(IS_THOROUGH ? [1, 5, 64] : [5])(
+      "the command fits in %i parts as one process does, and a job that two wait for is one",
+      async (parts) => {
+        const queueName = `fit-${parts}`;
+        const [one, many] = [join(root, `one-${parts}.safetensors`), join(root, `many-${parts}.safetensors`)];
+        expect(runIn(root, ["fit", "x.npy", "-o", one, "--channel-axis", "1"]).status).toBe(0);
+        const args = ["submit", "fit", "x.npy", "-o", many, "--channel-axis", "1", "--parts", `${parts}`];
+        const both = [1, 2].map(() => kept(start(root, server.url, [...args, "--queue-name", queueName])));
+        // Both have it before it can be done.
+        for (const { line } of both) await line(/no worker is alive/);
+        for (let i = 0; i < 3; i++) worker(queueName);
+        for (const { ended, lines } of both) expect(await ended, lines.join("\n")).toBe(0);
+        expect(readFileSync(many).equals(readFileSync(one))).toBe(true);
+        const { jobs: found } = await queueStatus({ queue: server.url, queueName });
+        expect(found.map(({ state }) => state)).toEqual(["done"]);
+        expect(readdirSync(root).filter((name) => name.startsWith("."))).toEqual([]);
+      },
+    );
+
+    test("a job that others finish while it is planned is planned once more", async () => {
+      const args = ["submit", "layer-norm", "x.npy", "-o", "twice.npy", "--queue-name", "twice"];
+      const late = kept(start(root, server.url, args, { signal: "SIGSTOP", nth: 1, pattern: /job\.json$/ }));
+      await late.line(/SIGSTOP now/);
+      worker("twice");
+      const first = kept(start(root, server.url, args));
+      expect(await first.ended, first.lines.join("\n")).toBe(0);
+      late.kill("SIGCONT");
+      expect(await late.ended).toBe(1);
+      expect(late.lines.join("\n")).toMatch(/twice\.npy: .*it exists/);
       expect(readdirSync(root).filter((name) => name.startsWith("."))).toEqual([]);
     });
 

@@ -80,6 +80,7 @@ export function startWorker(folder: string, url: string, queueName: string, fate
 function fateModule({ signal, nth, pattern }: Fate): string {
   return `
     import fs from "node:fs/promises";
+    import { writeSync } from "node:fs";
     import { syncBuiltinESMExports } from "node:module";
     import { isMainThread } from "node:worker_threads";
     if (isMainThread) {
@@ -87,7 +88,11 @@ function fateModule({ signal, nth, pattern }: Fate): string {
       for (const name of ["rename", "link"]) {
         const real = fs[name];
         fs[name] = (from, to) => {
-          if (${pattern}.test(to) && ++count === ${nth}) process.kill(process.pid, ${JSON.stringify(signal)});
+          if (${pattern}.test(to) && ++count === ${nth}) {
+            writeSync(2, ${JSON.stringify(`${signal} now
+`)});
+            process.kill(process.pid, ${JSON.stringify(signal)});
+          }
           return real(from, to);
         };
       }

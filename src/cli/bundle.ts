@@ -37,6 +37,10 @@ await build({ ...options, entryPoints: [main], outdir: folder, plugins: [urls] }
 const workers = resolve(folder, "../../workers");
 await build({
   ...options,
-  entryPoints: [join(workers, "worker.js"), join(workers, "drivers/drivers.js"), join(workers, "drivers/file-fault.js")],
+  entryPoints: [
+    join(workers, "worker.js"),
+    join(workers, "drivers/drivers.js"),
+    join(workers, "drivers/file-fault.js"),
+  ],
   outdir: workers,
 });

@@ -11,8 +11,10 @@ import {
   type JobStatus,
   jobStatus,
   queueStatus,
+  ReadFailedError,
   removeJob,
   submitJob,
+  WriteFailedError,
 } from "../index.js";
 import { parseSafetensors } from "./arguments.js";
 import { Interruption } from "./interrupt.js";
@@ -85,15 +87,47 @@ function folderOf(layer: string, inputs: readonly string[], options: SubmitArgum
   return join(dirname(output), `.normpool-job-${hash.slice(0, 16)}`);
 }
 
-/** @param plan returns warnings. */
+/** How often a job is planned that others finish meanwhile. */
+const PLANS = 3;
+
+/**
+ * The same command elsewhere may have begun the job, and see it done between any two lines of this: then it is planned once more, as if it had been
+ * given a moment later.
+ * @param plan returns warnings.
+ */
 async function submitted(
   plan: (folder: string) => Promise<string[]>,
   folder: string,
   options: SubmitArguments,
   signal: AbortSignal,
 ): Promise<void> {
-  const { queue, queueName, detach, json, quiet } = options;
+  const { detach, json, quiet } = options;
   const start = performance.now();
+  for (let plans = 1; ; plans++) {
+    try {
+      const status = await planAndWait(plan, folder, options, signal);
+      const summary = summaryOf(folder, status, detach, performance.now() - start);
+      if (json) await print(printable(JSON.stringify(summary)));
+      else if (!quiet) await print(formatSummary(summary));
+      return;
+    } catch (error) {
+      if (plans === PLANS || !(await isGone(error, folder))) throw error;
+    }
+  }
+}
+
+async function isGone(error: unknown, folder: string): Promise<boolean> {
+  if (!(error instanceof ReadFailedError || error instanceof WriteFailedError)) return false;
+  return error.path.startsWith(folder) && (await jobStatus(folder).catch(() => undefined)) === undefined;
+}
+
+async function planAndWait(
+  plan: (folder: string) => Promise<string[]>,
+  folder: string,
+  options: SubmitArguments,
+  signal: AbortSignal,
+): Promise<JobStatus> {
+  const { queue, queueName, detach, quiet } = options;
   const warnings = await planIn(plan, folder, options);
   signal.throwIfAborted();
   if (!quiet) for (const warning of warnings) complain("warning: ", warning);
@@ -102,15 +136,13 @@ async function submitted(
   try {
     const how = { queue, queueName, detach, signal, onProgress: bar.onProgress, onTrouble: bar.onTrouble };
     await submitJob(folder, how);
+    return status;
   } catch (error) {
     bar.stop();
     throw explained(error, folder, status, signal);
   } finally {
     bar.stop();
   }
-  const summary = summaryOf(folder, status, detach, performance.now() - start);
-  if (json) await print(printable(JSON.stringify(summary)));
-  else if (!quiet) await print(formatSummary(summary));
 }
 
 /** A job that the same command began for files that were others then is no longer wanted. */

@@ -1,6 +1,6 @@
 // Writes a job down for those who do its parts, and begins its output.
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, realpath, rm } from "node:fs/promises";
+import { mkdir, readdir, realpath } from "node:fs/promises";
 import { InvalidArgumentError, WriteFailedError } from "../errors.js";
 import { CELL_BYTES } from "../plan/cells.js";
 import { PLAN_VERSION } from "../plan/plan.js";
@@ -9,7 +9,17 @@ import { writeSafetensors } from "../storage/safetensors-write.js";
 import { describeSystemError } from "../storage/system-error.js";
 import { storedDtypeOf } from "../tensor/tensor.js";
 import { MAX_PARTS } from "./check-job.js";
-import { inFolder, isOfJob, JOB_FILE, partOfFile, readRecord, weightsFile, writeRecord } from "./folder.js";
+import {
+  inFolder,
+  isOfJob,
+  JOB_FILE,
+  namesIn,
+  partOfFile,
+  readRecord,
+  removeFrom,
+  weightsFile,
+  writeRecord,
+} from "./folder.js";
 import { JOB_VERSION, type Job, type Work } from "./job.js";
 import { hashOfWeights, loadJob } from "./load-job.js";
 import { checkRoomFor, hasPartial, makePartial } from "./output-file.js";
@@ -98,8 +108,8 @@ async function goOn(operation: string, folder: string, planned: Job): Promise<st
   if (job.output.cells === null || finished) return job.id;
   if (!(await hasPartial(job))) {
     // Of an output that is gone no part is done.
-    for (const name of await readdir(folder)) {
-      if (partOfFile(name)?.phase === "apply") await rm(inFolder(folder, name), { force: true });
+    for (const name of await namesIn(operation, folder)) {
+      if (partOfFile(name)?.phase === "apply") await removeFrom(operation, folder, name);
     }
   }
   await makePartial(operation, job);

@@ -1,7 +1,7 @@
 // Ends a job: the output gets its name when all parts are done, and not before. Or nothing is left of it.
-import { readdir, rm, rmdir } from "node:fs/promises";
+import { rmdir } from "node:fs/promises";
 import { InvalidArgumentError, WriteFailedError } from "../errors.js";
-import { FINISHED_FILE, inFolder, isOfJob, JOB_FILE, writeRecord } from "./folder.js";
+import { FINISHED_FILE, inFolder, isOfJob, JOB_FILE, namesIn, removeFrom, writeRecord } from "./folder.js";
 import { hasCells, isMerged } from "./left.js";
 import { type LoadedJob, loadJob, openInput } from "./load-job.js";
 import { type FinishJobOptions, type JobOptions, readJobOptions } from "./options.js";
@@ -84,8 +84,8 @@ export async function removeJob(folder: string, given: JobOptions = {}): Promise
 async function clear(operation: string, { folder, job }: LoadedJob, goes: (name: string) => boolean): Promise<void> {
   if (job.output.cells !== null) await removePartial(operation, job);
   // What says what the job is goes last: until then it can be begun again.
-  const names = (await readdir(folder)).filter((name) => isOfJob(name) && goes(name));
-  const remove = (name: string) => rm(inFolder(folder, name), { force: true });
+  const names = (await namesIn(operation, folder)).filter((name) => isOfJob(name) && goes(name));
+  const remove = (name: string) => removeFrom(operation, folder, name);
   await someAtOnce(
     names.filter((name) => name !== JOB_FILE),
     remove,

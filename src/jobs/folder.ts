@@ -1,6 +1,6 @@
 // The files of a job's folder. Each appears whole, under its name, or not at all.
 import { randomUUID } from "node:crypto";
-import { type FileHandle, link, open, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, link, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { FileFormatError, NormpoolError, ReadFailedError, WriteFailedError } from "../errors.js";
 import type { PartPhase } from "../plan/parts.js";
@@ -115,6 +115,21 @@ export async function readRecord(operation: string, path: string): Promise<objec
     );
   }
   return record;
+}
+
+/** What a job's folder has. Throws ReadFailedError, also where it is gone: others may have finished the job. */
+export function namesIn(operation: string, folder: string): Promise<string[]> {
+  return readdir(folder).catch((cause) => {
+    throw new ReadFailedError(operation, folder, describeSystemError(cause), { cause });
+  });
+}
+
+/** Throws WriteFailedError where it is there and stays. */
+export function removeFrom(operation: string, folder: string, name: string): Promise<void> {
+  const path = inFolder(folder, name);
+  return rm(path, { force: true }).catch((cause) => {
+    throw new WriteFailedError(operation, path, describeSystemError(cause), { cause });
+  });
 }
 
 export function inFolder(folder: string, name: string): string {

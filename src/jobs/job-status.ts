@@ -1,7 +1,6 @@
 // How far a job is: counted from what its folder has.
-import { readdir } from "node:fs/promises";
 import type { PartPhase } from "../plan/parts.js";
-import { partOfFile } from "./folder.js";
+import { namesIn, partOfFile } from "./folder.js";
 import { isMerged } from "./left.js";
 import { loadJob } from "./load-job.js";
 import { type JobOptions, readJobOptions } from "./options.js";
@@ -34,7 +33,7 @@ export async function jobStatus(folder: string, given: JobOptions = {}): Promise
   const loaded = await loadJob(operation, folder, readJobOptions(operation, given));
   const { job, plans, finished } = loaded;
   const done = { moments: 0, apply: 0 };
-  for (const name of await readdir(loaded.folder)) {
+  for (const name of await namesIn(operation, loaded.folder)) {
     const found = partOfFile(name);
     if (found !== undefined && found.part < job.parts) done[found.phase]++;
   }
