@@ -104,7 +104,11 @@ describe.each(["layer", "batch"] as const)("%s norm", (layer) => {
 describe("a journal of other work is refused by what differs, and stays", () => {
   async function interrupted(name: string): Promise<string> {
     const output = join(folder, name);
-    expect(await run(output, "layer", "begin", 3)).toBe("SIGKILL");
+    // On a busy machine the signal may come when all is done.
+    do {
+      rmSync(output, { force: true });
+      await run(output, "layer", "begin", 3);
+    } while (!existsSync(join(folder, `.${name}.normpool-journal`)));
     return output;
   }
 
