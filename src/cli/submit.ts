@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import type { Command } from "commander";
 import {
   InvalidArgumentError,
@@ -118,7 +118,8 @@ async function submitted(
 
 async function isGone(error: unknown, folder: string): Promise<boolean> {
   if (!(error instanceof ReadFailedError || error instanceof WriteFailedError)) return false;
-  return error.path.startsWith(folder) && (await jobStatus(folder).catch(() => undefined)) === undefined;
+  // By its name: the path of an error has no links any more.
+  return error.path.includes(basename(folder)) && (await jobStatus(folder).catch(() => undefined)) === undefined;
 }
 
 async function planAndWait(

@@ -107,7 +107,7 @@ async function applyPart({ operation, pool, loaded, part, options }: Run): Promi
 
 /** A part of fewer bytes is written as soon as it would be synced. */
 const SYNCED_BYTES = 32 << 20;
-/** Milliseconds. A disk takes some 100 MiB in it, or fewer. */
+/** Milliseconds: a part of the default size takes several of them. */
 const SYNC_PAUSE = 50;
 
 /** Brings to the disk what is written while more is computed: at the end there is less to wait for. */
