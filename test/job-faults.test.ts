@@ -16,8 +16,10 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import promises from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
-import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   BatchNorm1d,
   finishJob,
@@ -180,6 +182,76 @@ test("every step may be repeated, by several at once, and also when the job is f
   expect(readdirSync(folder).sort()).toEqual(["job", "x.npy", "y.npy"]);
   expect(readdirSync(at("job")).sort()).toEqual(["finished.json", "job.json"]);
   expect(await jobStatus(at("job"))).toMatchObject({ finished: true, merged: true });
+});
+
+describe("a file is to get its name", () => {
+  const { rename } = promises;
+  afterEach(() => become(rename));
+
+  function become(other: typeof rename): void {
+    promises.rename = other;
+    syncBuiltinESMExports();
+  }
+
+  /** Does something before a file gets a name like `pattern`, once. Returns whether it has. */
+  function whenNaming(pattern: RegExp, meanwhile: () => Promise<void>): () => boolean {
+    let isMet = false;
+    become(async (from, to) => {
+      if (!isMet && pattern.test(String(to))) {
+        isMet = true;
+        await meanwhile();
+      }
+      await rename(from, to);
+    });
+    return () => isMet;
+  }
+
+  async function finishAll(): Promise<void> {
+    await runAllParts([pool], at("job"));
+    await finishJob(at("job"));
+  }
+
+  test.each([/moments-1$/, /moments$/, /apply-1$/, /output\.json$/, /y\.npy$/, /finished\.json$/])(
+    "%s, and others finish the job: so its step is done",
+    async (name) => {
+      await plan();
+      const isMet = whenNaming(name, finishAll);
+      await finishAll();
+      expect(isMet()).toBe(true);
+      expect(isSame()).toBe(true);
+      expect(readdirSync(at("job")).sort()).toEqual(["finished.json", "job.json"]);
+      expect(readdirSync(folder).sort()).toEqual(["job", "x.npy", "y.npy"]);
+    },
+  );
+
+  const KINDS = {
+    fit: () => planFitJob([at("x.npy")], at("found.safetensors"), { folder: at("job"), parts: PARTS }),
+    moments: () => planMomentsJob(layer, at("x.npy"), at("found.safetensors"), { folder: at("job"), parts: PARTS }),
+  };
+
+  test.each(["fit", "moments"] as const)("that %s is finished, and does not: it is finished again", async (kind) => {
+    await KINDS[kind]();
+    await finishAll();
+    const whole = readFileSync(at("found.safetensors"));
+    await removeJob(at("job"));
+    rmSync(at("found.safetensors"));
+    await KINDS[kind]();
+    whenNaming(/finished\.json$/, () => Promise.reject(new Error("killed")));
+    await expect(finishAll()).rejects.toThrow("killed");
+    become(rename);
+    await finishAll();
+    expect(readFileSync(at("found.safetensors")).equals(whole)).toBe(true);
+    expect(readdirSync(at("job")).sort()).toEqual(["finished.json", "job.json"]);
+  });
+
+  test("and a file that is not of the job has its output's: it stays", async () => {
+    await KINDS.fit();
+    await runAllParts([pool], at("job"));
+    writeFileSync(at("found.safetensors"), "another's");
+    await expect(finishJob(at("job"))).rejects.toThrow("it exists, and the job was planned to replace none");
+    expect(readFileSync(at("found.safetensors"), "utf8")).toBe("another's");
+    expect(readdirSync(at("job")).some((own) => own.endsWith(".tmp"))).toBe(false);
+  });
 });
 
 test("steps in another order are refused, and say what is missing", async () => {

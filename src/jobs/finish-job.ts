@@ -3,12 +3,12 @@ import { rmdir } from "node:fs/promises";
 import { InvalidArgumentError, WriteFailedError } from "../errors.js";
 import { FINISHED_FILE, inFolder, isOfJob, JOB_FILE, namesIn, removeFrom, writeRecord } from "./folder.js";
 import { hasCells, isMerged } from "./left.js";
-import { type LoadedJob, loadJob, openInput } from "./load-job.js";
+import { isNoted, type LoadedJob, loadJob, openInput, unlessFinished } from "./load-job.js";
 import { type FinishJobOptions, type JobOptions, readJobOptions } from "./options.js";
-import { isNamed, namePartial, outputInode, partialInode, removePartial } from "./output-file.js";
+import { namePartial, outputInode, partialInode, removePartial } from "./output-file.js";
 import { phasesOfJob } from "./planned.js";
 import { someAtOnce } from "./some-at-once.js";
-import { writeFound } from "./write-found.js";
+import { isFound, writeFound } from "./write-found.js";
 
 /**
  * Finishes a job whose parts are all done: its output gets its name, on the disk; what the parts left is removed. A job that is finished is left as it is.
@@ -20,26 +20,25 @@ export async function finishJob(folder: string, given: FinishJobOptions = {}): P
   const { remove = false, ...rest } = readJobOptions(operation, given, ["remove"]);
   const loaded = await loadJob(operation, folder, rest);
   const { job } = loaded;
-  if (!loaded.finished) {
-    await complete(operation, loaded, rest).catch(async (error) => {
-      // Another process may have done the same at the same time.
-      if (!(await isNamed(operation, loaded))) throw error;
-    });
-  }
-  await writeRecord(operation, inFolder(loaded.folder, FINISHED_FILE), { job: job.id });
+  if (!loaded.finished) await unlessFinished(operation, loaded, rest, () => complete(operation, loaded, rest));
+  await writeRecord(operation, inFolder(loaded.folder, FINISHED_FILE), { job: job.id }).catch(async (error) => {
+    // Another process that has noted it clears up what is half written. Without the note nothing is cleared up.
+    if (!(await isNoted(operation, loaded))) throw error;
+  });
   await clear(operation, loaded, remove ? () => true : (name) => name !== JOB_FILE && name !== FINISHED_FILE);
 }
 
 async function complete(operation: string, loaded: LoadedJob, options: JobOptions): Promise<void> {
   const { job, folder } = loaded;
   await checkDone(operation, loaded);
-  const existing = await outputInode(job);
-  if (existing !== undefined && !job.output.force) {
+  for (const input of job.inputs) (await openInput(operation, input)).dispose();
+  const isInTheWay = (await outputInode(job)) !== undefined && !job.output.force;
+  // Who wrote it may have ended before noting it.
+  if (isInTheWay && !(job.output.cells === null && (await isFound(operation, loaded, options)))) {
     throw new WriteFailedError(operation, job.output.path, "it exists, and the job was planned to replace none");
   }
-  for (const input of job.inputs) (await openInput(operation, input)).dispose();
   if (job.output.cells === null) {
-    await writeFound(operation, loaded, options);
+    if (!isInTheWay) await writeFound(operation, loaded, options, job.output.path);
     return;
   }
   await namePartial(operation, { folder, job });

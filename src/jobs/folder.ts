@@ -43,6 +43,11 @@ export function partOfFile(name: string): { readonly phase: PartPhase; readonly 
   return phase === undefined ? undefined : { phase: phase as PartPhase, part: Number(part) };
 }
 
+/** A name that nobody else has, for what gets another later or none. */
+export function temporaryFile(name: string): string {
+  return `${name}.${randomUUID()}${TEMPORARY}`;
+}
+
 /** What was being written, here or by the safetensors writer. */
 function isTemporary(name: string): boolean {
   return name.endsWith(TEMPORARY) || /^\.normpool-.*\.partial$/.test(name);
@@ -55,7 +60,7 @@ export async function writeWhole(
   write: (file: FileHandle) => Promise<void>,
   anew = false,
 ): Promise<boolean> {
-  const beside = `${path}.${randomUUID()}${TEMPORARY}`;
+  const beside = temporaryFile(path);
   try {
     const file = await open(beside, "wx");
     try {

@@ -51,11 +51,35 @@ export async function loadJob(operation: string, given: unknown, options: JobOpt
       "this normpool makes another plan of it: parts of two would not fit together",
     );
   }
-  const finished = (await readRecord(operation, inFolder(folder, FINISHED_FILE))) as
+  // Who gave the output its name may have ended before noting it.
+  const finished = (await isNoted(operation, { folder, job })) || (await isNamed(operation, { folder, job }));
+  return { folder, job, plans, finished };
+}
+
+/** Whether it is noted that the job is finished. */
+export async function isNoted(
+  operation: string,
+  { folder, job }: { readonly folder: string; readonly job: Job },
+): Promise<boolean> {
+  const noted = (await readRecord(operation, inFolder(folder, FINISHED_FILE))) as
     | { readonly job?: unknown }
     | undefined;
-  // Who gave the output its name may have ended before noting it.
-  return { folder, job, plans, finished: finished?.job === job.id || (await isNamed(operation, { folder, job })) };
+  return noted?.job === job.id;
+}
+
+/** Does a step of a job. Others may do the same, and all that follows, meanwhile: where it fails of what they cleared up, it is done. */
+export async function unlessFinished(
+  operation: string,
+  { folder, job }: LoadedJob,
+  options: JobOptions,
+  step: () => Promise<void>,
+): Promise<void> {
+  try {
+    await step();
+  } catch (error) {
+    const now = await loadJob(operation, folder, options).catch(() => undefined);
+    if (now?.finished !== true || now.job.id !== job.id) throw error;
+  }
 }
 
 /** Opens an input. Throws ReadFailedError where it is not the file that the job was planned for. */

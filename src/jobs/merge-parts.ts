@@ -6,7 +6,7 @@ import { mergePartials } from "../run/run-part.js";
 import { drive } from "../run/steps.js";
 import { inFolder, partFile } from "./folder.js";
 import { checkPhase, isMerged, momentsHead, partialsHead } from "./left.js";
-import { type LoadedJob, loadJob, openInput } from "./load-job.js";
+import { type LoadedJob, loadJob, openInput, unlessFinished } from "./load-job.js";
 import { NumbersReader, writeNumbers } from "./numbers-file.js";
 import { type JobOptions, readJobOptions } from "./options.js";
 import { momentsCallOf } from "./planned.js";
@@ -23,6 +23,10 @@ export async function mergeParts(pool: NormPool, folder: string, given: JobOptio
   const loaded = await loadJob(operation, folder, options);
   checkPhase(operation, loaded, "moments");
   if (loaded.finished || (await isMerged(operation, loaded))) return;
+  await unlessFinished(operation, loaded, options, () => merge(operation, pool, loaded, options));
+}
+
+async function merge(operation: string, pool: NormPool, loaded: LoadedJob, { signal }: JobOptions): Promise<void> {
   const { job, plans } = loaded;
   const partials = new Partials(operation, loaded);
   try {
@@ -30,7 +34,7 @@ export async function mergeParts(pool: NormPool, folder: string, given: JobOptio
     await writeNumbers(operation, inFolder(loaded.folder, head.name), head, async (writer) => {
       for (const planned of plans) {
         using x = await openInput(operation, planned.input);
-        const call = momentsCallOf(operation, planned, job, { signal: options.signal });
+        const call = momentsCallOf(operation, planned, job, { signal });
         await runOn(pool, operation, x, (executor) =>
           drive(
             mergePartials(

@@ -11,7 +11,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { inFolder, MOMENTS_FILE, partFile, writeRecord } from "./folder.js";
 import type { Job } from "./job.js";
 import { checkPhase, hasCells, hasPartials, momentsHead, type PartNote, partialsHead } from "./left.js";
-import { type LoadedJob, loadJob, loadWeights, openInput } from "./load-job.js";
+import { type LoadedJob, loadJob, loadWeights, openInput, unlessFinished } from "./load-job.js";
 import { NumbersReader, writeNumbers } from "./numbers-file.js";
 import { type JobOptions, type RunPartOptions, readJobOptions } from "./options.js";
 import { openPartialTensor, partialInode, syncPartial } from "./output-file.js";
@@ -46,14 +46,7 @@ export async function runPart(
       : partialInode(operation, job).then((inode) => hasCells(operation, loaded, part, inode));
   if (finished || (await isDone())) return;
   const run = { operation, pool, loaded, part, options };
-  try {
-    if (phase === "moments") await findPartials(run);
-    else await applyPart(run);
-  } catch (error) {
-    // Others may have done it, and all else: what they finished is not to be written to.
-    const now = await loadJob(operation, folder, options).catch(() => undefined);
-    if (now?.finished !== true || now.job.id !== job.id) throw error;
-  }
+  await unlessFinished(operation, loaded, options, () => (phase === "moments" ? findPartials(run) : applyPart(run)));
 }
 
 interface Run {

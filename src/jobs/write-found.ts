@@ -1,20 +1,43 @@
 // The output of a job whose output has no cells: what was found of its inputs.
+import { readFile } from "node:fs/promises";
+import { NormpoolError, ReadFailedError } from "../errors.js";
 import { type SetMoments, unpackInto } from "../merge/moments.js";
 import { cellsPerSet, setCount } from "../plan/geometry.js";
 import { type Fitted, merged } from "../scaler/fitted.js";
 import { withoutNaN } from "../scaler/part-moments.js";
 import { scalerMetadata, stateOf } from "../scaler/scaler-state.js";
 import { writeSafetensors } from "../storage/safetensors-write.js";
-import { inFolder, MOMENTS_FILE } from "./folder.js";
+import { describeSystemError } from "../storage/system-error.js";
+import { inFolder, MOMENTS_FILE, removeFrom, temporaryFile } from "./folder.js";
 import { momentsHead } from "./left.js";
 import { type LoadedJob, openInput } from "./load-job.js";
 import { NumbersReader } from "./numbers-file.js";
 import type { JobOptions } from "./options.js";
 
-/** Writes what was found of a job without cells. */
-export async function writeFound(operation: string, loaded: LoadedJob, options: JobOptions): Promise<void> {
+/** Whether the output has what was found of a job without cells. */
+export async function isFound(operation: string, loaded: LoadedJob, options: JobOptions): Promise<boolean> {
+  const name = temporaryFile("found");
+  const path = inFolder(loaded.folder, name);
+  try {
+    await writeFound(operation, loaded, options, path);
+    return (await readFile(path)).equals(await readFile(loaded.job.output.path));
+  } catch (cause) {
+    if (cause instanceof NormpoolError) throw cause;
+    throw new ReadFailedError(operation, loaded.job.output.path, describeSystemError(cause), { cause });
+  } finally {
+    await removeFrom(operation, loaded.folder, name);
+  }
+}
+
+/** Writes what was found of a job without cells to a file. */
+export async function writeFound(
+  operation: string,
+  loaded: LoadedJob,
+  options: JobOptions,
+  path: string,
+): Promise<void> {
   const { job, plans, folder } = loaded;
-  const { work, output } = job;
+  const { work } = job;
   const head = momentsHead(job, plans);
   const reader = (await NumbersReader.open(operation, inFolder(folder, MOMENTS_FILE), head)) as NumbersReader;
   try {
@@ -40,12 +63,12 @@ export async function writeFound(operation: string, loaded: LoadedJob, options: 
           mean: { shape: [sets], data: moments.mean },
           m2: { shape: [sets], data: moments.m2 },
         };
-        await writeSafetensors(output.path, state);
+        await writeSafetensors(path, state);
         return;
       }
     }
     if (work.kind === "fit")
-      await writeSafetensors(output.path, stateOf(fitted, undefined), { metadata: scalerMetadata(work) });
+      await writeSafetensors(path, stateOf(fitted, undefined), { metadata: scalerMetadata(work) });
   } finally {
     await reader.close();
   }
