@@ -4,8 +4,8 @@
 // float64, in u = 2^-53: a window of `size` squares goes through size + 2 roundings, of which S^-beta has beta times as many; the power
 // function (6 L + 6) u with L = beta log(S) (power.test.ts); two products more, and the oracle's as many again, but for its compensated sums.
 // The gradient has S^(-beta - 1), a second window, and three products more.
-import { afterAll, describe, test } from "vitest";
-import { NormPool, type Tensor } from "../src/index.js";
+import { afterAll, describe, expect, test } from "vitest";
+import { LocalResponseNorm, NormPool, type Tensor } from "../src/index.js";
 import { type Bound, expectWithin, withinUlps } from "./accuracy-bounds.js";
 import { normalCells, numbersOf } from "./cells.js";
 import { type LayerCase, localResponseNormCase } from "./layer-cases.js";
@@ -17,6 +17,8 @@ const DTYPES = ["float32", "float64", "float16", "bfloat16"] as const satisfies 
 // A tile is 512 positions, or as many as 32,768 numbers hold of all channels; windows are odd, even, one, and more than there are channels.
 const CASES: readonly (readonly [size: number, shape: readonly number[], beta: number])[] = [
   ...[511, 512, 513, 1025].map((space) => [5, [2, 3, space], 0.75] as const),
+  // Columns are summed by eights, roots taken by fours.
+  ...[2, 3, 4, 5, 7, 8, 9].map((space) => [3, [2, 6, space], space % 2 ? 0.5 : 0.75] as const),
   [4, [2, 7, 31, 17], 0.75],
   [4, [2, 7, 31, 33], 0.6],
   [3, [1, 100, 7, 3, 41], 0.5],
@@ -101,3 +103,24 @@ test.each(CASES)(
     );
   },
 );
+
+// The power of a sum within float32's range is made of roots, that of another one of logarithms or float64's roots: a row may have both.
+test.each([0.5, 0.75])("to the %s, a cell has the same bits beside sums of any size", async (beta) => {
+  const layer = new LocalResponseNorm(1, { alpha: 1, beta, k: 1e-3 });
+  for (const space of [1, 2, 3, 4, 5, 8, 13, 512, 513]) {
+    for (const special of [1e25, Number.POSITIVE_INFINITY, Number.NaN]) {
+      const cells = normalCells("float32", space, 1, 0) as Float32Array;
+      const run = async (input: Float32Array) => {
+        using x = pool.from(input, [1, 1, space]);
+        using g = pool.from(new Float32Array(space).fill(0.3), [1, 1, space]);
+        using y = await pool.forward(layer, x);
+        const { gradInput } = await pool.backward(layer, { input: x, gradOutput: g });
+        using own = gradInput;
+        return [y, own].map(({ data }) => [...new Uint32Array(data.slice().buffer)]);
+      };
+      const [alone, beside] = [await run(cells), await run(cells.with(space >> 1, special))];
+      for (const bits of [alone, beside].flat()) bits.splice(space >> 1, 1);
+      expect(beside, `${space} cells, ${special}`).toEqual(alone);
+    }
+  }
+});

@@ -29,8 +29,9 @@ function isConverted(dtype: Dtype): boolean {
 export function stageBytesOf(phase: Phase, dtype: Dtype, backward: boolean): number {
   if (phase.kind === "response") {
     const slides = phase.before + phase.after + 1 > DIRECT_WINDOW;
-    const rows = ((backward ? 3 : 1) + (slides ? 1 : 0)) * phase.channels + (slides ? 1 : 0);
-    return STAGE_BYTES + rows * (phase.tile + (phase.tile % 2)) * 8;
+    const rows = ((backward ? 3 : 1) + (slides ? 1 : 0)) * phase.channels + (slides ? 1 : 0) + 2;
+    // A row is filled up to fours, and may have a cache line more; sums may go as far beyond the first row and the last.
+    return STAGE_BYTES + (rows + 2) * (phase.tile + 3 + 8) * 8;
   }
   const sweeps = (phase.kind === "moments" || phase.kind === "reduce") && phase.layout === "columns";
   return sweeps || isConverted(dtype) ? STAGE_BYTES : 0;

@@ -1,6 +1,8 @@
 // s^b in float64 for two lanes, without tables (a table would be a data segment) and the same on every machine: exp(b * log(s)).
 // log by the series of atanh, exp by Taylor's: both run to where the next term is under 2^-54. Off by a few ulp, and by |b * log(s)| / 2 ulp.
 
+import { pinF32, pinF64 } from "./lanes";
+
 const LN2_HIGH: f64 = 6.93147180369123816490e-1; // 33 bits: a product with an exponent is exact
 const LN2_LOW: f64 = 1.90821492927058770002e-10;
 
@@ -108,4 +110,112 @@ export function power(s: v128, b: v128): v128 {
 function powerOfOne(s: f64, b: f64): f64 {
   if (s >= 2.2250738585072014e-308 && s < Infinity) return f64x2.extract_lane(powerOfNormal(f64x2.splat(s), f64x2.splat(b)), 0);
   return powerOfOther(s, b);
+}
+
+// s^-0.75 and s^-0.5 for float32 cells, to 40 bits: square roots of four float32 numbers, which cost less than half of float64's, then one step of
+// Newton's in float64.
+
+/** Which of the two, or neither. */
+export const NO_ROOTS: i32 = 0;
+const HALF: i32 = 1;
+const THREE_QUARTERS: i32 = 2;
+
+export function rootsOf(beta: f64): i32 {
+  return beta == 0.75 ? THREE_QUARTERS : beta == 0.5 ? HALF : NO_ROOTS;
+}
+
+/** Between these numbers and their powers are float32's with all digits. */
+const LEAST: f64 = 1e-30;
+const LARGEST: f64 = 1e30;
+
+/** Which of two numbers are within the bounds. Of NaN none. */
+@inline
+function isWithin(s: v128, least: v128, largest: v128): v128 {
+  return v128.and(f64x2.ge(s, least), f64x2.le(s, largest));
+}
+
+/** The power of four float32 numbers. Each of the four steps is rounded, so it is off by 3e-7 of itself at most. */
+@inline
+function rough(s: v128, one: v128, roots: i32): v128 {
+  const root = f32x4.sqrt(s);
+  return f32x4.div(one, roots == HALF ? root : f32x4.mul(root, f32x4.sqrt(root)));
+}
+
+/** A rough power p of s made exact to 3e-13: the step is that of p^-2 - s, or p^-4 - s^3. `more` and `less` are 1.5 and 0.5, or 1.25 and 0.25. */
+@inline
+function refined(s: v128, p: v128, more: v128, less: v128, roots: i32): v128 {
+  const product = f64x2.mul(f64x2.mul(p, p), s);
+  const one = roots == HALF ? product : f64x2.mul(f64x2.mul(product, product), s);
+  return f64x2.mul(p, f64x2.sub(more, f64x2.mul(less, one)));
+}
+
+@inline
+function pinLess(roots: i32, slot: usize): v128 {
+  return pinF64(roots == HALF ? 0.5 : 0.25, slot);
+}
+
+@inline
+function pinMore(roots: i32, slot: usize): v128 {
+  return pinF64(roots == HALF ? 1.5 : 1.25, slot);
+}
+
+/** powerRow where all are within the bounds; up to three more are read and written. Whether they are. */
+@inline
+function rootsInRow(sums: usize, powers: usize, n: usize, factor: f64, k: f64, roots: i32): bool {
+  const f = pinF64(factor, 0), base = pinF64(k, 1), least = pinF64(LEAST, 2), largest = pinF64(LARGEST, 3);
+  const less = pinLess(roots, 4), more = pinMore(roots, 5), one = pinF32(1, 12);
+  let within = f64x2.eq(more, more);
+  for (const end = sums + (n << 3); sums < end; sums += 32, powers += 32) {
+    const a = f64x2.add(base, f64x2.mul(f, v128.load(sums))), b = f64x2.add(base, f64x2.mul(f, v128.load(sums, 16)));
+    v128.store(sums, a);
+    v128.store(sums, b, 16);
+    within = v128.and(within, v128.and(isWithin(a, least, largest), isWithin(b, least, largest)));
+    const p = rough(v128.shuffle<f64>(f32x4.demote_f64x2_zero(a), f32x4.demote_f64x2_zero(b), 0, 2), one, roots);
+    v128.store(powers, refined(a, f64x2.promote_low_f32x4(p), more, less, roots));
+    v128.store(powers, refined(b, f64x2.promote_low_f32x4(i64x2.shuffle(p, p, 1, 0)), more, less, roots), 16);
+  }
+  return i64x2.all_true(within);
+}
+
+/** Of two numbers, those whose power is that of roots. */
+@inline
+function withRoots(s: v128, roots: i32): v128 {
+  return roots == NO_ROOTS ? f64x2.splat(0) : isWithin(s, f64x2.splat(LEAST), f64x2.splat(LARGEST));
+}
+
+/**
+ * Of n `sums`, sums = k + factor * sums and powers = sums^-beta; of odd ones one more. Whether all are of roots; those that are have the same bits, whatever
+ * the others.
+ */
+export function powerRow(sums: usize, powers: usize, n: usize, factor: f64, k: f64, beta: f64, roots: i32): bool {
+  const even = (n + 1) & ~1;
+  // Pairs are taken by twos.
+  if (even & 2) memory.fill(sums + (even << 3), 0, 16);
+  if (roots == HALF && rootsInRow(sums, powers, even, factor, k, HALF)) return true;
+  if (roots == THREE_QUARTERS && rootsInRow(sums, powers, even, factor, k, THREE_QUARTERS)) return true;
+  const exponent = pinF64(-beta, 0), f = pinF64(factor, 3), base = pinF64(k, 4);
+  const one = f32x4.splat(1), less = pinLess(roots, 1), more = pinMore(roots, 2);
+  for (const end = sums + (even << 3); sums < end; sums += 16, powers += 16) {
+    let s = v128.load(sums);
+    if (roots == NO_ROOTS) {
+      s = f64x2.add(base, f64x2.mul(f, s));
+      v128.store(sums, s);
+    }
+    const p = f64x2.promote_low_f32x4(rough(f32x4.demote_f64x2_zero(s), one, roots));
+    v128.store(powers, v128.bitselect(refined(s, p, more, less, roots), power(s, exponent), withRoots(s, roots)));
+  }
+  return false;
+}
+
+/** 1 / s, of s within the bounds and its power. */
+@inline
+export function inverted(s: v128, p: v128, roots: i32): v128 {
+  const square = f64x2.mul(p, p), root = f64x2.mul(square, s);
+  return roots == HALF ? square : f64x2.mul(root, root);
+}
+
+/** product / s, where the power of s is p; within the bounds by `inverted`. */
+@inline
+export function divided(product: v128, s: v128, p: v128, roots: i32): v128 {
+  return v128.bitselect(f64x2.mul(product, inverted(s, p, roots)), f64x2.div(product, s), withRoots(s, roots));
 }
