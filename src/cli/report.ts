@@ -1,5 +1,5 @@
 // What the command prints: a bar while it works, a summary when it is done.
-import cliProgress from "cli-progress";
+import type { SingleBar } from "cli-progress";
 import type { Dtype, Moments, Shape } from "../index.js";
 import { formatSpeed } from "./tensor-file.js";
 import { colorsFor, printable } from "./terminal.js";
@@ -9,17 +9,25 @@ export type OnShare = (share: number) => void;
 
 /** The progress bar on stderr, or nothing where stderr is not a terminal. Steps follow each other, each a part of the bar. */
 export class Bar {
-  readonly #bar: cliProgress.SingleBar | undefined;
+  /** Once its package is read, which takes longer than a small file. */
+  #bar: SingleBar | undefined;
   readonly #steps: number;
   #step = 0;
+  #stopped = false;
   readonly stop = (): void => {
+    this.#stopped = true;
     process.off("exit", this.stop);
     this.#bar?.stop();
   };
 
   constructor(steps: number, shown: boolean) {
     this.#steps = steps;
-    if (!shown || !process.stderr.isTTY) return;
+    if (shown && process.stderr.isTTY) void this.#show();
+  }
+
+  async #show(): Promise<void> {
+    const { default: cliProgress } = await import("cli-progress");
+    if (this.#stopped) return;
     this.#bar = new cliProgress.SingleBar({
       stream: process.stderr,
       format: "{step} {bar} {percentage}%{pace}",
