@@ -4,7 +4,7 @@ import { inputAt, loaded, loadedBeside, loadedRows, loadedRowsBeside, converted 
 import { APPLY_FIELDS, SEGMENT, SWEEP, SWEPT_FROM } from "./constants";
 import { addSums, gradients, isGood, products, startSums, Unweighted, Weighted } from "./gradient";
 import { bytesOf, loadCell, pair0, pinU32, sumLanes } from "./lanes";
-import { addSquares, addWidened } from "./moments-columns";
+import { addSquares, addWidened, fetchRows } from "./moments-columns";
 import { sumOfFour } from "./segment-moments";
 import { accumulateCells } from "./sink";
 
@@ -168,7 +168,11 @@ function sweepColumns(x: usize, g: usize, rows: usize, width: usize, stride: usi
     const cells = inputAt(x, row * stride), beside = inputAt(g, row * stride);
     if (converted()) {
       sumF32Columns(loadedRows(cells, SWEEP, width, stride), loadedRowsBeside(beside, SWEEP, width, stride), width, width << 2, means, sums);
-    } else sumF32Columns(cells, beside, width, stride << 2, means, sums);
+    } else {
+      fetchRows(cells, width << 2, stride << 2);
+      fetchRows(beside, width << 2, stride << 2);
+      sumF32Columns(cells, beside, width, stride << 2, means, sums);
+    }
   }
   for (let at: usize = 0; at < array; at += 32) {
     let good = true;
