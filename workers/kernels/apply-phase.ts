@@ -1,5 +1,6 @@
 // Phase `apply`, where cells are stretches that share a table row, or sets with a weight a cell. Where they are columns: apply-columns.ts.
 import { applyCells, applyRun } from "./apply";
+import { applyBytes, applyBytesCells, isBytes } from "./bytes";
 import { finished, inputAt, isHalf, loaded, outputAt, target } from "./cells";
 import { APPLY_FIELDS, SEGMENT } from "./constants";
 import { applyHalves } from "./halves";
@@ -19,6 +20,10 @@ function applyStretches<A>(
     const n = min(SEGMENT, length - start), at = run * length + start;
     if (isHalf()) {
       applyHalves(inputAt(x, at), outputAt(y, at), n, load<f64>(row), load<f64>(row, 8), load<f64>(row, 16));
+      continue;
+    }
+    if (isBytes()) {
+      applyBytes(inputAt(x, at), outputAt(y, at), n, load<f64>(row), load<f64>(row, 8), load<f64>(row, 16));
       continue;
     }
     const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
@@ -56,8 +61,12 @@ function applySetCells<A>(
     const set = unit / perSet, start = (unit % perSet) * SEGMENT;
     const row = table + set * ROW, affine = bytesOf<A>((set % groups) * length + start);
     const n = min(SEGMENT, length - start), at = set * length + start;
-    const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
     const mean = load<f64>(row), rstd = load<f64>(row, 8);
+    if (isBytes()) {
+      applyBytesCells(inputAt(x, at), outputAt(y, at), n, mean, rstd, weight + affine, bias + affine);
+      continue;
+    }
+    const cells = loaded(inputAt(x, at), n), to = outputAt(y, at), results = target(to, cells);
     applyCells<A>(cells, results, n, mean, rstd, weight + affine, bias + affine);
     if (isAnySpecial(mean, rstd, 1 / rstd, 0)) settle<A>(results, n);
     finished(results, to, n);

@@ -9,6 +9,12 @@ import {
   bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
 } from "./lanes";
 
+/** An entry of weight or bias of float32 cells, of a run of cells: float64, or where that is one cell float32. */
+@inline
+export function entryOf(address: usize, run: usize): f64 {
+  return run == 1 ? <f64>load<f32>(address) : load<f64>(address);
+}
+
 @inline
 export function applied(cells: v128, mean: v128, scale: v128, shift: v128): v128 {
   return f64x2.add(f64x2.mul(f64x2.sub(cells, mean), scale), shift);

@@ -42,3 +42,4 @@ export { respondF32, respondF64 } from "./response";
 export {
   applyBF16, applyBF16Cells, applyF16, applyF16Cells, sumsBF16, sumsF16,
 } from "./halves";
+export { applyU8, applyU8Cells, fuseU8, fuseU8Cells, sumsU8 } from "./bytes";

@@ -1,7 +1,5 @@
 // Moments of a set of several segments, merged in order by Chan's rule: the same operations in the same order as src/merge/moments.ts.
-import { inputAt, loaded } from "./cells";
-import { SEGMENT } from "./constants";
-import { m2, mean, momentsSegment, setMoments } from "./segment-moments";
+import { m2, mean, setMoments } from "./segment-moments";
 
 /** Moments gathered so far over several segments, merged in order. */
 let mergedCount: f64 = 0;
@@ -43,20 +41,4 @@ export function mergeSegment(n: f64): void {
 /** Puts the merged moments where the last segment's were. */
 export function endMerge(): void {
   setMoments(mergedMean, mergedM2);
-}
-
-/** Moments of one set of n consecutive cells: its segments, merged in order. One read. */
-@inline
-export function momentsSet<A>(x: usize, n: usize): void {
-  if (n <= SEGMENT) {
-    momentsSegment<A>(loaded(x, n), n);
-    return;
-  }
-  startMerge();
-  for (let done: usize = 0; done < n; done += SEGMENT) {
-    const cells = min(SEGMENT, n - done);
-    momentsSegment<A>(loaded(inputAt(x, done), cells), cells);
-    mergeSegment(<f64>cells);
-  }
-  endMerge();
 }

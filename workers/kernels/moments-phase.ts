@@ -1,10 +1,11 @@
 // Phase `moments`: {mean, M2} of each segment, where its cells are runs. Where they are columns: moments-columns.ts.
-import { inputAt, isHalf, loaded, loadedRows, converted } from "./cells";
+import { inputAt, isHalf, loadedRows, converted } from "./cells";
 import { LONG_RUN, SEGMENT } from "./constants";
 import { momentsOfHalves } from "./halves";
 import { bytesOf, loadCell } from "./lanes";
+import { momentsAt } from "./moments";
 import { endMerge, mergeSegment, startMerge } from "./merge";
-import { addExact, betterPivot, finish, m2, mean, momentsSegment, pivotFrom, setCentred, setSums } from "./segment-moments";
+import { addExact, betterPivot, finish, m2, mean, pivotFrom, setCentred, setSums } from "./segment-moments";
 
 @inline
 export function putMoments(partials: usize, segment: usize): void {
@@ -21,7 +22,7 @@ function momentsStretches<A>(x: usize, partials: usize, first: usize, count: usi
     const cells = min(SEGMENT, length - start);
     const at = inputAt(x, set * length + start);
     if (isHalf()) momentsOfHalves(at, cells);
-    else momentsSegment<A>(loaded(at, cells), cells);
+    else momentsAt<A>(at, cells);
     putMoments(partials, unit);
   }
 }
@@ -65,7 +66,7 @@ function momentsRuns<A>(
       startMerge();
       for (let i: usize = 0; i < runs; i++, at += stride) {
         if (isHalf()) momentsOfHalves(inputAt(x, at), length);
-        else momentsSegment<A>(loaded(inputAt(x, at), length), length);
+        else momentsAt<A>(inputAt(x, at), length);
         mergeSegment(<f64>length);
       }
       endMerge();

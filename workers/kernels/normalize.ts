@@ -1,14 +1,17 @@
 // Phase `normalize`: moments and apply of sets of consecutive cells, each set read from memory once (fuse.ts).
 import {
-  applyCells, applyF32Cells, applyF32Run, applyF32Single, applyF32Weighted, applyF64Run, applyRun, isCentred, isLine,
+  applyCells, applyF32Cells, applyF32Run, applyF32Single, applyF32Weighted, applyF64Run, applyRun, entryOf, isCentred, isLine,
   takeCentred, takeSingle,
 } from "./apply";
+import { isBytes } from "./bytes";
 import { finished, inputAt, loaded, outputAt, converted, stored, target } from "./cells";
 import { BFLOAT16, BLOCKS_FROM, FLOAT16, SEGMENT } from "./constants";
 import { fuseF32Cells, fuseF32Line, fuseF32Plain, fuseF32Run, fuseF32Single, fuseF32SingleCells, fuseF64Cells, fuseF64Plain, fuseF64Run } from "./fuse";
 import { normalizeHalves, takesHalves } from "./halves";
 import { bytesOf } from "./lanes";
-import { endMerge, mergeSegment, momentsSet, startMerge } from "./merge";
+import { endMerge, mergeSegment, startMerge } from "./merge";
+import { momentsSet } from "./moments";
+import { normalizeBytes } from "./normalize-bytes";
 import { m2, mean, momentsSegment } from "./segment-moments";
 import { isSpecial, rstdOf, setMeasure, settle } from "./statistics";
 
@@ -104,12 +107,6 @@ export function normalizeF64Sets(
   }
 }
 
-/** An entry of weight or bias of float32 cells. */
-@inline
-function entryOf(address: usize, run: usize): f64 {
-  return run == 1 ? <f64>load<f32>(address) : load<f64>(address);
-}
-
 /**
  * Sets [first, first + count) of `length` consecutive cells. weight and bias are both 0 for none; they have
  * one entry a run of `run` cells, float64, or where that is one cell float32, and set s takes those of group s % groups. Where `moments` is not 0,
@@ -124,6 +121,10 @@ export function normalizeF32Sets(
       normalizeHalves(x, y, first, count, length, groups, run, weight, bias, eps, moments, measure);
       return;
     }
+  }
+  if (isBytes()) {
+    normalizeBytes(x, y, first, count, length, groups, run, weight, bias, eps, moments, measure);
+    return;
   }
   if (converted()) {
     normalizeSets<f32>(x, y, first, count, length, groups, run, weight, bias, eps, moments, measure);

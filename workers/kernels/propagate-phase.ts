@@ -5,7 +5,7 @@ import { finished, inputAt, loaded, loadedBeside, outputAt, converted, target } 
 import { BLOCK, DEVIATION, LENGTH, PROPAGATE_FIELDS, SEGMENT, SINK_ROWS } from "./constants";
 import { addSums, areSpread, gradients, isHeld, products, sizes, startSums } from "./gradient";
 import { bytesOf, freeScratch, loadCell, pair0, putPair0, storeCell } from "./lanes";
-import { momentsSet } from "./merge";
+import { momentsSet } from "./moments";
 import { m2, mean } from "./segment-moments";
 import { isAnySpecial, isTableSpecial, lengthShare, rstdOf, setMeasure, settle } from "./statistics";
 import { isNear, isSlight, propagateCells, propagateF32Single, propagateF32SingleCells, propagateRun, takeLine } from "./propagate";

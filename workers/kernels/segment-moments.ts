@@ -108,6 +108,13 @@ export function finish(n: f64, pivot: f64): void {
   m2 = m < 0 ? 0 : m;
 }
 
+/** mean and M2 of n cells from sums of whole numbers about 0, each with one rounding: up to M2 all are whole numbers below 2^53. */
+@inline
+export function finishWhole(n: f64): void {
+  mean = centred ? sum / n : 0;
+  m2 = centred ? (n * squares - sum * sum) / n : squares;
+}
+
 /** Moments of n >= 1 consecutive cells by the exact way. One read. */
 export function momentsF32Exact(x: usize, n: usize): void {
   setSums(0, 0);
