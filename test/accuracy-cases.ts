@@ -1,6 +1,7 @@
 // The shapes whose results are held against float64, beside those of accuracy.test.ts: about every size at which the machinery does
 // something else. One less, as many and one more than a lane (8), a sweep over columns (16), what columns are summed in float32 from (64), what rows are (256), the
 // shortest segment of columns and a tile of them (512), long runs (1024), a segment (16,384), the largest set that one worker takes (262,144).
+import { NARROW } from "../src/plan/phase.js";
 import {
   axisNormCase,
   batchNormCase,
@@ -49,6 +50,12 @@ export function smallCases(affine: boolean): readonly LayerCase[] {
     batchNormCase([2, 2, 4, 63, 65], options),
     batchNormCase([2, 2, 16_385], options),
     batchNormCase([3, 21, 31, 5], last),
+    // Rows of few columns are taken many at a time.
+    ...[1, 3, 5, 31].flatMap((c) =>
+      about(Math.floor(NARROW / c) * 8).map((rows) => instanceNormCase([2, rows, c], last)),
+    ),
+    ...about(NARROW).map((c) => batchNormCase([2, 50, c], last)),
+    batchNormCase([2, 5600, 3], last),
     batchNormCase([5, 3001], { affine, channelAxis: 0 }),
     batchNormCase([9, 7, 5, 33], { affine, channelAxis: 2 }),
     batchNormCase([41, 5, 77], { affine, sync: true }),

@@ -6,7 +6,7 @@ import { NOTHING } from "../src/merge/statistics.js";
 import { CENTRED, NEAR } from "../src/merge/tables.js";
 import { SINK_ROWS } from "../src/plan/backward.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
-import { DIRECT_WINDOW, TABLE_FIELDS } from "../src/plan/phase.js";
+import { DIRECT_WINDOW, NARROW, TABLE_FIELDS } from "../src/plan/phase.js";
 import {
   ARITHMETIC,
   CELL_CODES,
@@ -283,6 +283,7 @@ test("the constants that the calling side has too are equal in the kernels", () 
     PROPAGATE_FIELDS: TABLE_FIELDS.propagate,
     COLUMN_NUMBERS: (STAGE_BYTES - STAGE_COLUMNS) / 8 / COLUMN_TILE,
     SINK_ROWS,
+    NARROW,
     NEAR,
     CENTRED,
     NOTHING,

@@ -2,7 +2,7 @@
 
 import type { Dtype } from "../src/plan/cells.js";
 import { COLUMN_TILE, SEGMENT_CELLS } from "../src/plan/grid.js";
-import { DIRECT_WINDOW, type Phase } from "../src/plan/phase.js";
+import { DIRECT_WINDOW, NARROW, type Phase } from "../src/plan/phase.js";
 
 /**
  * Scratch of one thread at the foot of the arena: a slot each, two cache-line pairs apart so that no two threads share one, and a page in all.
@@ -34,5 +34,6 @@ export function stageBytesOf(phase: Phase, dtype: Dtype, backward: boolean): num
     return STAGE_BYTES + (rows + 2) * (phase.tile + 3 + 8) * 8;
   }
   const sweeps = (phase.kind === "moments" || phase.kind === "reduce") && phase.layout === "columns";
-  return sweeps || isConverted(dtype) ? STAGE_BYTES : 0;
+  const applies = (phase.kind === "apply" || phase.kind === "propagate") && phase.layout === "columns";
+  return sweeps || (applies && phase.width < NARROW) || isConverted(dtype) ? STAGE_BYTES : 0;
 }

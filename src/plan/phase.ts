@@ -155,6 +155,9 @@ export interface ResponsePhase extends Units {
 /** The longest window that is summed anew for each cell; longer ones are made of the sums of blocks. */
 export const DIRECT_WINDOW = 16;
 
+/** Rows of fewer columns are applied many at a time, with a table that is made for them. */
+export const NARROW = 32;
+
 export type Phase =
   | NormalizePhase
   | MomentsPhase

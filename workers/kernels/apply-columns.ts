@@ -1,8 +1,9 @@
 // Phase `apply`, layout `columns`: each column has a mean, a scale and a shift of its own. As apply.ts, float64 with one rounding.
 import { applied } from "./apply";
 import { finished, inputAt, loaded, outputAt, converted, target } from "./cells";
-import { APPLY_FIELDS, SEGMENT } from "./constants";
+import { APPLY_FIELDS, NARROW, SEGMENT } from "./constants";
 import { isTableSpecial, settle } from "./statistics";
+import { repeatTable, rowsTaken } from "./narrow";
 import { bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell } from "./lanes";
 
 /** y = (x - mean[i]) * scale[i] + shift[i] over n cells. One read, one write. */
@@ -67,15 +68,44 @@ export function applyF32TwoRows(x: usize, y: usize, n: usize, step: usize, means
   twoRowsOf<f32>(x, y, n, step, means, scales, shifts);
 }
 
+/** columnsOf for n cells of rows of `period` cells, whose table is at `means`. */
+@inline
+function narrowOf<A>(x: usize, y: usize, n: usize, period: usize, means: usize): void {
+  const bytes = period << 3;
+  for (let done: usize = 0; done < n; done += period) {
+    const at = bytesOf<A>(done);
+    columnsOf<A>(x + at, y + at, min(period, n - done), means, means + bytes, means + 2 * bytes);
+  }
+}
+
+export function applyF32Narrow(x: usize, y: usize, n: usize, period: usize, means: usize): void {
+  narrowOf<f32>(x, y, n, period, means);
+}
+
 @inline
 function applyColumns<A>(
   x: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize, weight: usize, bias: usize,
 ): void {
   const bytes = width << 3, end = first + count;
-  let special = false;
+  let special = false, repeated: usize = 0;
   for (let row = first; row < end; row++) {
     const means = table + (row / rows) * APPLY_FIELDS * bytes;
-    if (row == first || row % rows == 0) special = isTableSpecial(means, APPLY_FIELDS * width);
+    if (row == first || row % rows == 0) {
+      special = isTableSpecial(means, APPLY_FIELDS * width);
+      repeated = 0;
+    }
+    const left = min(end, (row / rows + 1) * rows) - row;
+    if (width < NARROW && !weight && left >= rowsTaken(width)) {
+      if (!repeated) repeated = repeatTable(means, width, APPLY_FIELDS);
+      const taken = min(left, SEGMENT / width), n = taken * width, at = row * width, to = outputAt(y, at);
+      const cells = loaded(inputAt(x, at), n), results = target(to, cells);
+      if (sizeof<A>() == 4) applyF32Narrow(cells, results, n, rowsTaken(width) * width, repeated);
+      else narrowOf<A>(cells, results, n, rowsTaken(width) * width, repeated);
+      if (special) settle<A>(results, n);
+      finished(results, to, n);
+      row += taken - 1;
+      continue;
+    }
     if (sizeof<A>() == 4 && !weight && !special && !converted() && row + 1 < end && (row + 1) % rows != 0) {
       const at = (row * width) << 2;
       applyF32TwoRows(x + at, y + at, width, width << 2, means, means + bytes, means + 2 * bytes);

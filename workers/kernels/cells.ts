@@ -62,16 +62,27 @@ export function loadedBeside(g: usize, n: usize): usize {
   return stored < FLOAT16 ? g : toStage(g, beside(), n);
 }
 
+/** `rows` rows of `width` cells, `stride` cells apart, at x to `to`, where they lie side by side as float32. */
+function rowsToStage(x: usize, to: usize, rows: usize, width: usize, stride: usize): usize {
+  if (width == stride) return toStage(x, to, rows * width);
+  for (let row: usize = 0; row < rows; row++) toStage(inputAt(x, row * stride), to + ((row * width) << 2), width);
+  return to;
+}
+
 /** `rows` rows of `width` cells, `stride` cells apart, `rows` * `width` <= SEGMENT, as rows that lie side by side in the stage. */
 export function loadedRows(x: usize, rows: usize, width: usize, stride: usize): usize {
-  for (let row: usize = 0; row < rows; row++) toStage(inputAt(x, row * stride), stage + ((row * width) << 2), width);
-  return stage;
+  return rowsToStage(x, stage, rows, width, stride);
 }
 
 /** As `loadedRows`, of a second input beside the first. */
 export function loadedRowsBeside(g: usize, rows: usize, width: usize, stride: usize): usize {
-  for (let row: usize = 0; row < rows; row++) toStage(inputAt(g, row * stride), beside() + ((row * width) << 2), width);
-  return beside();
+  return rowsToStage(g, beside(), rows, width, stride);
+}
+
+/** The address of the stage's part for columns. */
+@inline
+export function columnsRoom(): usize {
+  return stage + (SEGMENT << 3);
 }
 
 /** Where the results for cells that `loaded` gave are to be written: y itself, or over them in the stage. */

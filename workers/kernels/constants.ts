@@ -9,6 +9,8 @@ export const APPLY_FIELDS: usize = 3;
 export const PROPAGATE_FIELDS: usize = 4;
 /** Float64 numbers that the stage has for each column of a tile. */
 export const COLUMN_NUMBERS: usize = 4;
+/** Rows of fewer columns are taken many at a time, with their table as often (narrow.ts). */
+export const NARROW: usize = 32;
 /** Rows of float32 cells whose terms of the weights' gradients are added in float32, before their sum is added in float64. */
 export const SINK_ROWS: usize = 4;
 /** Up to so many deviations from 0 a mean is folded into the shift of a gradient. */

@@ -5,6 +5,7 @@ import { inputAt, loadedRows, converted } from "./cells";
 import { PIVOT_ROWS, SWEEP, SWEPT_FROM } from "./constants";
 import { bytesOf, loadCell, pair0 } from "./lanes";
 import { betterPivot, finish, isSpread, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour, wellConditioned } from "./segment-moments";
+import { momentsAt } from "./moments";
 import { putMoments } from "./moments-phase";
 
 /** What M2 never is: the column has to be done again. */
@@ -186,6 +187,11 @@ function putPivots(x: usize, rows: usize, width: usize, stride: usize, pivots: u
  */
 export function momentsF32Columns(x: usize, partials: usize, rows: usize, width: usize, stride: usize, columns: usize): void {
   setCentred(true);
+  if (stride == 1) {
+    momentsAt<f32>(x, rows);
+    putMoments(partials, 0);
+    return;
+  }
   const four = width & ~3;
   if (rows < SWEPT_FROM || four == 0) {
     exactF32Columns(x, partials, rows, width, stride, columns);

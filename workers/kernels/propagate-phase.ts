@@ -2,10 +2,11 @@
 // sets of consecutive cells at once, each set read from memory once.
 import { applyRun } from "./apply";
 import { finished, inputAt, loaded, loadedBeside, outputAt, converted, target } from "./cells";
-import { BLOCK, DEVIATION, LENGTH, PROPAGATE_FIELDS, SEGMENT, SINK_ROWS } from "./constants";
+import { BLOCK, DEVIATION, LENGTH, NARROW, PROPAGATE_FIELDS, SEGMENT, SINK_ROWS } from "./constants";
 import { addSums, areSpread, gradients, isHeld, products, sizes, startSums } from "./gradient";
 import { bytesOf, freeScratch, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./moments";
+import { repeatTable, rowsTaken } from "./narrow";
 import { m2, mean } from "./segment-moments";
 import { isAnySpecial, isTableSpecial, lengthShare, rstdOf, setMeasure, settle } from "./statistics";
 import { isNear, isSlight, propagateCells, propagateF32Single, propagateF32SingleCells, propagateRun, takeLine } from "./propagate";
@@ -75,6 +76,19 @@ function rowOf<A>(x: usize, g: usize, y: usize, n: usize, means: usize, bytes: u
   }
 }
 
+/** rowOf for n cells of rows of `period` cells, whose table is at `means`. */
+@inline
+function narrowOf<A>(x: usize, g: usize, y: usize, n: usize, period: usize, means: usize): void {
+  for (let done: usize = 0; done < n; done += period) {
+    const at = bytesOf<A>(done);
+    rowOf<A>(x + at, g + at, y + at, min(period, n - done), means, period << 3, 1);
+  }
+}
+
+export function propagateF32Narrow(x: usize, g: usize, y: usize, n: usize, period: usize, means: usize): void {
+  narrowOf<f32>(x, g, y, n, period, means);
+}
+
 /** Rows that are taken at once. */
 const ROWS_AT_ONCE: usize = 4;
 
@@ -108,10 +122,25 @@ function propagateColumns<A>(
   x: usize, g: usize, y: usize, first: usize, count: usize, width: usize, rows: usize, table: usize, weight: usize,
 ): void {
   const bytes = width << 3, end = first + count;
-  let special = false;
+  let special = false, repeated: usize = 0;
   for (let row = first; row < end; row++) {
     const means = table + (row / rows) * PROPAGATE_FIELDS * bytes;
-    if (row == first || row % rows == 0) special = isTableSpecial(means, PROPAGATE_FIELDS * width);
+    if (row == first || row % rows == 0) {
+      special = isTableSpecial(means, PROPAGATE_FIELDS * width);
+      repeated = 0;
+    }
+    const left = min(end, (row / rows + 1) * rows) - row;
+    if (width < NARROW && !weight && left >= rowsTaken(width)) {
+      if (!repeated) repeated = repeatTable(means, width, PROPAGATE_FIELDS);
+      const taken = min(left, SEGMENT / width), n = taken * width, at = row * width, to = outputAt(y, at);
+      const cells = loaded(inputAt(x, at), n), beside = loadedBeside(inputAt(g, at), n), results = target(to, cells);
+      if (sizeof<A>() == 4) propagateF32Narrow(cells, beside, results, n, rowsTaken(width) * width, repeated);
+      else narrowOf<A>(cells, beside, results, n, rowsTaken(width) * width, repeated);
+      if (special) settle<A>(results, n);
+      finished(results, to, n);
+      row += taken - 1;
+      continue;
+    }
     if (sizeof<A>() == 4 && !weight && !special && !converted() && row + ROWS_AT_ONCE <= min(end, (row / rows + 1) * rows)) {
       const at = (row * width) << 2;
       propagateF32Rows(x + at, g + at, y + at, width, means);
