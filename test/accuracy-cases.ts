@@ -51,8 +51,8 @@ export function smallCases(affine: boolean): readonly LayerCase[] {
     batchNormCase([2, 2, 16_385], options),
     batchNormCase([3, 21, 31, 5], last),
     // Rows of few columns are taken many at a time.
-    ...[1, 3, 5, 31].flatMap((c) =>
-      about(Math.floor(NARROW / c) * 8).map((rows) => instanceNormCase([2, rows, c], last)),
+    ...[1, 3, 5, 31, 63].flatMap((c) =>
+      about(8 * Math.ceil(8 / c)).map((rows) => instanceNormCase([2, rows, c], last)),
     ),
     ...about(NARROW).map((c) => batchNormCase([2, 50, c], last)),
     batchNormCase([2, 5600, 3], last),

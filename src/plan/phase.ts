@@ -156,7 +156,7 @@ export interface ResponsePhase extends Units {
 export const DIRECT_WINDOW = 16;
 
 /** Rows of fewer columns are applied many at a time, with a table that is made for them. */
-export const NARROW = 32;
+export const NARROW = 64;
 
 export type Phase =
   | NormalizePhase

@@ -1,7 +1,7 @@
 // Phase `apply`, layout `columns`: each column has a mean, a scale and a shift of its own. As apply.ts, float64 with one rounding.
 import { applied } from "./apply";
 import { finished, inputAt, loaded, outputAt, converted, target } from "./cells";
-import { APPLY_FIELDS, NARROW, SEGMENT } from "./constants";
+import { APPLY_FIELDS, NARROW, SEGMENT, WIDE } from "./constants";
 import { isTableSpecial, settle } from "./statistics";
 import { repeatTable, rowsTaken } from "./narrow";
 import { bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell } from "./lanes";
@@ -106,7 +106,7 @@ function applyColumns<A>(
       row += taken - 1;
       continue;
     }
-    if (sizeof<A>() == 4 && !weight && !special && !converted() && row + 1 < end && (row + 1) % rows != 0) {
+    if (sizeof<A>() == 4 && width >= WIDE && !weight && !special && !converted() && row + 1 < end && (row + 1) % rows != 0) {
       const at = (row * width) << 2;
       applyF32TwoRows(x + at, y + at, width, width << 2, means, means + bytes, means + 2 * bytes);
       row++;

@@ -9,8 +9,8 @@ export const APPLY_FIELDS: usize = 3;
 export const PROPAGATE_FIELDS: usize = 4;
 /** Float64 numbers that the stage has for each column of a tile. */
 export const COLUMN_NUMBERS: usize = 4;
-/** Rows of fewer columns are taken many at a time, with their table as often (narrow.ts). */
-export const NARROW: usize = 32;
+/** Rows of fewer columns are taken many at a time, with their table as often (narrow.ts): eight times at most, no more than a tile of columns. */
+export const NARROW: usize = 64;
 /** Rows of float32 cells whose terms of the weights' gradients are added in float32, before their sum is added in float64. */
 export const SINK_ROWS: usize = 4;
 /** Up to so many deviations from 0 a mean is folded into the shift of a gradient. */
@@ -53,3 +53,5 @@ export const SWEEP: usize = 16;
 export const SWEPT_FROM: usize = 256;
 /** Rows that a column's pivot is the mean of, from all over the segment: neighbours in space are alike. */
 export const PIVOT_ROWS: usize = 32;
+/** The tables of rows of so many columns are more than a core's nearest cache holds: rows share what is looked up. Of shorter rows one at a time is faster. */
+export const WIDE: usize = 400;

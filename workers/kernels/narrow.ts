@@ -3,10 +3,14 @@
 import { columnsRoom } from "./cells";
 import { NARROW } from "./constants";
 
-/** How many rows of `width` < NARROW columns are taken as one, of up to 8 * NARROW cells, a multiple of 8. */
-@inline
+/** Cells that are taken at once, at least; a multiple of 8. */
+const LEAST: usize = 64;
+
+/** How many rows of `width` < NARROW columns are taken as one: the fewest of LEAST cells or more, a multiple of 8. */
 export function rowsTaken(width: usize): usize {
-  return (NARROW / width) << 3;
+  let rows: usize = 1;
+  while (rows < 8 && (rows * width) & 7) rows <<= 1;
+  return rows * ((LEAST + rows * width - 1) / (rows * width));
 }
 
 /** The table of a row of `width` columns, of so many arrays of float64, as that of rowsTaken rows, in the stage's part for columns. Returns its address. */

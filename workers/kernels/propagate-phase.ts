@@ -2,7 +2,7 @@
 // sets of consecutive cells at once, each set read from memory once.
 import { applyRun } from "./apply";
 import { finished, inputAt, loaded, loadedBeside, outputAt, converted, target } from "./cells";
-import { BLOCK, DEVIATION, LENGTH, NARROW, PROPAGATE_FIELDS, SEGMENT, SINK_ROWS } from "./constants";
+import { BLOCK, DEVIATION, LENGTH, NARROW, PROPAGATE_FIELDS, SEGMENT, SINK_ROWS, WIDE } from "./constants";
 import { addSums, areSpread, gradients, isHeld, products, sizes, startSums } from "./gradient";
 import { bytesOf, freeScratch, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./moments";
@@ -141,7 +141,7 @@ function propagateColumns<A>(
       row += taken - 1;
       continue;
     }
-    if (sizeof<A>() == 4 && !weight && !special && !converted() && row + ROWS_AT_ONCE <= min(end, (row / rows + 1) * rows)) {
+    if (sizeof<A>() == 4 && width >= WIDE && !weight && !special && !converted() && row + ROWS_AT_ONCE <= min(end, (row / rows + 1) * rows)) {
       const at = (row * width) << 2;
       propagateF32Rows(x + at, g + at, y + at, width, means);
       row += ROWS_AT_ONCE - 1;
