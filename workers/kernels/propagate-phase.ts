@@ -213,21 +213,23 @@ function differentiate<A>(
   const entries = length / run, width = groups * length, count64 = <f64>length;
   // What is not converted is all one part; its cells stay in a core's cache from one pass to the next.
   const part = converted() ? min(SEGMENT, length) : length;
+  // A set's gradients while it is in the nearest cache, from its sums, if nothing has to be read of it afterwards.
+  const atOnce = sizeof<A>() == 4 && y != x && y != g;
   for (let unit = first; unit < first + count; unit++) {
     const sinks = partials + unit * (width << 4);
     if (byCell && partials && !continues) memory.fill(sinks, 0, width << 4);
     for (let set = unit * setsPerUnit, end = min(sets, set + setsPerUnit); set < end; set += together) {
       const high = min(together, end - set);
+      const base = set * length, entry = (set % groups) * entries;
+      const sinkAt = sinks + (entry << 3), sinksHere = byCell && partials != 0 && sizeof<A>() == 4;
       let facts = freeScratch();
       for (let row: usize = 0; row < high; row++, facts += FACTS) {
         sumSet<A>(x, g, set + row, length, groups, run, weight, eps, measure, byCell, statistics, partials, part, facts);
+        if (atOnce) propagateSet<A>(x, g, y, base + row * length, entry, length, run, weight, byCell, part, facts);
       }
       facts = freeScratch();
-      const base = set * length, entry = (set % groups) * entries;
-      const sinkAt = sinks + (entry << 3);
-      if (byCell && partials && sizeof<A>() == 4) {
-        sinkRows<A>(inputAt(x, base), inputAt(g, base), length, high, facts, sinkAt, sinkAt + (width << 3));
-      }
+      if (sinksHere) sinkRows<A>(inputAt(x, base), inputAt(g, base), length, high, facts, sinkAt, sinkAt + (width << 3));
+      if (atOnce) continue;
       for (let row: usize = 0; row < high; row++, facts += FACTS) {
         const at = base + row * length;
         if (byCell && partials && sizeof<A>() == 8) {
