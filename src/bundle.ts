@@ -1,12 +1,13 @@
 // Part of the build: the command in a few files, in place of its main.js, and what a thread runs, in place of its worker.js. Finding and reading modules
 // one by one took about half of the time that the command needs to start, Node's own aside, and a third of a thread's. The rest of the library stays as it is.
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin } from "esbuild";
 
-const folder = dirname(fileURLToPath(import.meta.url));
-const main = resolve(folder, "main.js");
+const own = dirname(fileURLToPath(import.meta.url));
+const folder = resolve(own, "cli");
+const main = join(folder, "main.js");
 
 /** What is found from where a module is, such as what threads run, stays where it is: each module keeps its own URL. */
 const urls: Plugin = {
@@ -34,14 +35,10 @@ const options = {
 
 await build({ ...options, entryPoints: [main], outdir: folder, plugins: [urls] });
 
-const workers = resolve(folder, "../../workers");
+const workers = resolve(own, "../workers");
 // What tests add to a thread, drivers and faults, has these from here too: they have to be the thread's own.
-await build({
-  ...options,
-  entryPoints: [
-    join(workers, "worker.js"),
-    join(workers, "drivers/drivers.js"),
-    join(workers, "drivers/file-fault.js"),
-  ],
-  outdir: workers,
-});
+const ofThreads = ["worker.js", "drivers/drivers.js", "drivers/file-fault.js"].map((name) => join(workers, name));
+await build({ ...options, entryPoints: ofThreads, outdir: workers });
+
+// The compiler's maps are of what was there before.
+for (const bundled of [main, ...ofThreads]) await rm(`${bundled}.map`);
