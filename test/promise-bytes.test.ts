@@ -3,7 +3,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { BatchNorm1d, GroupNorm, LayerNorm, NormPool, RMSNorm } from "../src/index.js";
 import { expectWithin } from "./accuracy-bounds.js";
-import { groupNorm, layerNorm, rmsNorm } from "./reference.js";
+import { batchNorm, groupNorm, layerNorm, rmsNorm } from "./reference.js";
 import { spacing } from "./rounding.js";
 import { seeded } from "./support.js";
 
@@ -89,4 +89,44 @@ test("a constant set with an eps of 0 is NaN, beside others that are not", async
   using y = await pool.forward(new LayerNorm(100, { eps: 0, elementwiseAffine: false }), x);
   const cells = Array.from(y.data, Number.isNaN);
   expect(cells).toEqual(Array.from({ length: 300 }, (_, i) => i < 100 || i >= 200));
+});
+
+describe("channels last", () => {
+  // About a vector, the rows that are taken at once, those whose tables are made for many, and the columns that there is room for.
+  test.each([1, 2, 3, 4, 7, 8, 63, 64, 511, 512, 513, 1030])("%i channels are within 2 ulp", async (channels) => {
+    const random = seeded(channels);
+    const rows = 300;
+    // Columns of noise, black and white, nearly constant.
+    const data = Uint8Array.from({ length: 2 * rows * channels }, (_, i) => {
+      const kind = (i % channels) % 3;
+      if (kind === 0) return random() * 256;
+      return kind === 1 ? (random() < 0.2 ? 255 : 0) : 77 + (random() < 0.01 ? 1 : 0);
+    });
+    using x = pool.from(data, [2, rows, channels]);
+    using y = await pool.forward(new BatchNorm1d(channels, { affine: false }), x, { channelAxis: -1 });
+    expectWithin("y", y.data, batchNorm(data, [2, rows, channels], { channelAxis: -1 }).y, withinTwo);
+  });
+
+  test("a column beyond float32, or without a deviation, leaves the others' bits alone", async () => {
+    const [rows, channels] = [50, 5];
+    const layer = new BatchNorm1d(channels, { affine: false, eps: 0 }).eval();
+    layer.runningMean = Float32Array.of(100, -20, 3.5, 127, 9);
+    layer.runningVar = Float32Array.of(1, 1e3, 7, 0.1, 2e4);
+    const random = seeded(9);
+    const data = Uint8Array.from({ length: rows * channels }, () => random() * 256);
+    data[2 * channels + 2] = 0;
+    using x = pool.from(data, [1, rows, channels]);
+    using alone = await pool.forward(layer, x, { channelAxis: -1 });
+    layer.runningMean[1] = 1e7;
+    layer.runningVar[2] = 0;
+    layer.runningMean[2] = 0;
+    using beside = await pool.forward(layer, x, { channelAxis: -1 });
+    for (let i = 0; i < rows * channels; i++) {
+      const [channel, cell] = [i % channels, data[i] as number];
+      const found = beside.data[i] as number;
+      if (channel === 1) expect(found).toBe(Math.fround((cell - 1e7) / Math.sqrt(Math.fround(1e3))));
+      else if (channel === 2) expect(found).toBe(cell === 0 ? Number.NaN : Number.POSITIVE_INFINITY);
+      else expect(found).toBe(alone.data[i]);
+    }
+  });
 });

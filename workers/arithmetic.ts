@@ -290,6 +290,8 @@ export const OTHER_KERNELS = [
   "applyBF16Cells",
   "applyU8",
   "applyU8Cells",
+  "applyU8Columns",
+  "sumU8Columns",
   "fuseU8",
   "fuseU8Cells",
   "sumsU8",

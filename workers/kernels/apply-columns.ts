@@ -1,5 +1,7 @@
 // Phase `apply`, layout `columns`: each column has a mean, a scale and a shift of its own. As apply.ts, float64 with one rounding.
 import { applied } from "./apply";
+import { isBytes } from "./bytes";
+import { applyBytesColumns } from "./bytes-columns";
 import { finished, inputAt, loaded, outputAt, converted, target } from "./cells";
 import { APPLY_FIELDS, NARROW, SEGMENT, WIDE } from "./constants";
 import { isTableSpecial, settle } from "./statistics";
@@ -95,6 +97,11 @@ function applyColumns<A>(
       repeated = 0;
     }
     const left = min(end, (row / rows + 1) * rows) - row;
+    if (isBytes() && !weight) {
+      applyBytesColumns(inputAt(x, row * width), outputAt(y, row * width), left, width, means);
+      row += left - 1;
+      continue;
+    }
     if (width < NARROW && !weight && left >= rowsTaken(width)) {
       if (!repeated) repeated = repeatTable(means, width, APPLY_FIELDS);
       const taken = min(left, SEGMENT / width), n = taken * width, at = row * width, to = outputAt(y, at);

@@ -13,10 +13,10 @@ export function isBytes(): bool {
 }
 
 /** The line that takeBytes took: y = t * high + (t * low + offset), where t = x - center. */
-let center: i32 = 0;
-let high: f32 = 0;
-let low: f32 = 0;
-let offset: f32 = 0;
+export let center: i32 = 0;
+export let high: f32 = 0;
+export let low: f32 = 0;
+export let offset: f32 = 0;
 
 /** A cell less such a mean is a whole number of 13 binary digits. */
 const FARTHEST: f64 = 4096;

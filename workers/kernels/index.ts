@@ -43,3 +43,4 @@ export {
   applyBF16, applyBF16Cells, applyF16, applyF16Cells, sumsBF16, sumsF16,
 } from "./halves";
 export { applyU8, applyU8Cells, fuseU8, fuseU8Cells, sumsU8 } from "./bytes";
+export { applyU8Columns, sumU8Columns } from "./bytes-columns";

@@ -1,10 +1,12 @@
 // Phase `moments`, layout `columns`: moments of each column of a block of rows. As in moments.ts there are two ways. Exact, from the first
 // row as pivot; and for float32 by blocks of SWEEP rows, from the mean of rows all over the segment, twice as fast. Where
 // that lost digits, or a few rows are most of M2, four columns at a time are done again the exact way.
+import { isBytes } from "./bytes";
+import { momentsOfNarrowBytes } from "./bytes-columns";
 import { inputAt, loadedRows, converted } from "./cells";
-import { PIVOT_ROWS, SWEEP, SWEPT_FROM } from "./constants";
+import { NARROW, PIVOT_ROWS, SWEEP, SWEPT_FROM } from "./constants";
 import { bytesOf, loadCell, pair0 } from "./lanes";
-import { betterPivot, finish, isSpread, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour, wellConditioned } from "./segment-moments";
+import { betterPivot, finish, finishWhole, isSpread, pivotFrom, setCentred, setSums, squaresOfFour, sumOfFour, wellConditioned } from "./segment-moments";
 import { momentsAt } from "./moments";
 import { putMoments } from "./moments-phase";
 
@@ -80,7 +82,8 @@ function exactColumns<A>(x: usize, partials: usize, rows: usize, width: usize, s
   for (let c: usize = 0; c < width; c++) {
     const at = c << 3;
     setSums(load<f64>(sums + at), load<f64>(squares + at));
-    finish(<f64>rows, load<f64>(columns + at));
+    if (isBytes()) finishWhole(<f64>rows, load<f64>(columns + at));
+    else finish(<f64>rows, load<f64>(columns + at));
     putMoments(partials, c);
   }
 }
@@ -176,7 +179,7 @@ function putPivots(x: usize, rows: usize, width: usize, stride: usize, pivots: u
     for (let c: usize = 0; c < width; c += 4) addWidened(sums + (c << 3), v128.load(cells + (c << 2)));
   }
   for (let c: usize = 0; c < width; c++) {
-    const pivot = <f32>(load<f64>(sums + (c << 3)) / <f64>PIVOT_ROWS);
+    const average = <f32>(load<f64>(sums + (c << 3)) / <f64>PIVOT_ROWS), pivot = isBytes() ? <f32>Math.round(average) : average;
     store<f32>(pivots + (c << 2), pivot - pivot == 0 ? pivot : 0);
   }
 }
@@ -190,6 +193,10 @@ export function momentsF32Columns(x: usize, partials: usize, rows: usize, width:
   if (stride == 1) {
     momentsAt<f32>(x, rows);
     putMoments(partials, 0);
+    return;
+  }
+  if (isBytes() && width == stride && width < NARROW) {
+    momentsOfNarrowBytes(x, partials, rows, width);
     return;
   }
   const four = width & ~3;
@@ -226,7 +233,11 @@ export function momentsF32Columns(x: usize, partials: usize, rows: usize, width:
       q += d * d;
     }
     setSums(s, q);
-    if (spread && wellConditioned(<f64>rows)) {
+    if (isBytes()) {
+      // Float32 sums of a sweep's squares are whole numbers below 2^24.
+      finishWhole(<f64>rows, pivot);
+      putMoments(partials, c);
+    } else if (spread && wellConditioned(<f64>rows)) {
       finish(<f64>rows, pivot);
       putMoments(partials, c);
     } else store<f64>(partials + (c << 4), AGAIN, 8);

@@ -108,11 +108,15 @@ export function finish(n: f64, pivot: f64): void {
   m2 = m < 0 ? 0 : m;
 }
 
-/** mean and M2 of n cells from sums of whole numbers about 0, each with one rounding: up to M2 all are whole numbers below 2^53. */
+/**
+ * mean and M2 of n <= SEGMENT cells that are whole numbers of a byte, from the sums about a whole pivot, each with one rounding: up to M2 all are whole
+ * numbers below 2^53. So how they were summed, and about what, does not matter.
+ */
 @inline
-export function finishWhole(n: f64): void {
-  mean = centred ? sum / n : 0;
-  m2 = centred ? (n * squares - sum * sum) / n : squares;
+export function finishWhole(n: f64, pivot: f64 = 0): void {
+  const total = sum + n * pivot, totalSquares = squares + pivot * (2 * sum + n * pivot);
+  mean = centred ? total / n : 0;
+  m2 = centred ? (n * totalSquares - total * total) / n : totalSquares;
 }
 
 /** Moments of n >= 1 consecutive cells by the exact way. One read. */
