@@ -47,6 +47,7 @@ const PLANES = [32, 64, 181, 181];
 const HALF_ROWS = [32_768, 1024];
 const HALF_PLANES = [16, 64, 181, 181];
 const CHANNELS_LAST = [16, 181, 181, 64];
+const PHOTOGRAPHS = [222, 224, 224, 3];
 
 function trained(): LayerNorm {
   const layer = new LayerNorm(1024);
@@ -103,6 +104,22 @@ export const GROUPS: readonly Group[] = [
       { name: "GroupNorm(32)", layer: new GroupNorm(32, 64), ...LAST, moved: 4, atMost: 1.8 },
       { name: "InstanceNorm2d", layer: new InstanceNorm2d(64), ...LAST, moved: 4, atMost: 1.8 },
       { name: "BatchNorm2d backward", layer: new BatchNorm2d(64), ...LAST, backward: true, moved: 6, atMost: 1.8 },
+      {
+        name: "3 channels, BatchNorm2d training",
+        layer: new BatchNorm2d(3),
+        shape: PHOTOGRAPHS,
+        channelAxis: -1,
+        moved: 4,
+      },
+      {
+        name: "3 channels of uint8, BatchNorm2d training",
+        layer: new BatchNorm2d(3),
+        shape: PHOTOGRAPHS,
+        channelAxis: -1,
+        dtype: "uint8",
+        // A byte is read twice for four that are written.
+        moved: 10,
+      },
     ],
   },
   {

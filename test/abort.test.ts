@@ -15,6 +15,7 @@ import { holdingOf } from "../src/tensor/sources.js";
 import { Tensor as TensorClass } from "../src/tensor/tensor.js";
 import { ALL_RESPONSE_STEPS } from "../workers/arithmetic.js";
 import { instantiate, kernelModule } from "../workers/kernels.js";
+import { responseBytes } from "../workers/scratch.js";
 import { bytesOf, normalCells } from "./cells.js";
 import { HOLDING, Hold } from "./holding.js";
 import {
@@ -181,8 +182,8 @@ test.each([5, 101])("a unit of many channels has the same bits in pieces, of win
   using x = workers.allocate("test", "float32", shape, false);
   using whole = workers.allocate("test", "float32", shape, false);
   x.data.set(cells);
-  const rows = 5 * 70_001 + 1;
-  const scratch = arena.take("test", rows * 16);
+  const bytes = responseBytes(4 * 70_001 + 3, 1);
+  const scratch = arena.take("test", bytes);
   kernels.setCells("float32", scratch);
   const [before, after] = [Math.floor(size / 2), Math.floor((size - 1) / 2)];
   const back = (2 * 0.3 * layer.beta) / size;
@@ -200,5 +201,5 @@ test.each([5, 101])("a unit of many channels has the same bits in pieces, of win
     expect(Buffer.compare(bytesOf(found.data), bytesOf(whole.data)), direction).toBe(0);
     found.dispose();
   }
-  arena.giveBack(scratch, rows * 16);
+  arena.giveBack(scratch, bytes);
 });

@@ -25,13 +25,18 @@ function isConverted(dtype: Dtype): boolean {
   return dtype !== "float32" && dtype !== "float64";
 }
 
+/** Bytes of so many rows of LocalResponseNorm's scratch, as workers/kernels/response.ts has them: sums go a cache line beyond the first and the last. */
+export function responseBytes(rows: number, tile: number): number {
+  const row = Math.ceil(tile / 4) * 32;
+  return rows * (row % 4096 === 0 ? row + 64 : row) + 2 * 64;
+}
+
 /** Bytes of stage that a task of this phase needs for cells of this dtype. */
 export function stageBytesOf(phase: Phase, dtype: Dtype, backward: boolean): number {
   if (phase.kind === "response") {
     const slides = phase.before + phase.after + 1 > DIRECT_WINDOW;
     const rows = ((backward ? 3 : 1) + (slides ? 1 : 0)) * phase.channels + (slides ? 1 : 0) + 2;
-    // A row is filled up to fours, and may have a cache line more; sums may go as far beyond the first row and the last.
-    return STAGE_BYTES + (rows + 2) * (phase.tile + 3 + 8) * 8;
+    return STAGE_BYTES + responseBytes(rows, phase.tile);
   }
   const sweeps = (phase.kind === "moments" || phase.kind === "reduce") && phase.layout === "columns";
   const applies = (phase.kind === "apply" || phase.kind === "propagate") && phase.layout === "columns";
