@@ -3,7 +3,7 @@ import { applied } from "./apply";
 import { isBytes } from "./bytes";
 import { applyBytesColumns } from "./bytes-columns";
 import { finished, inputAt, loaded, outputAt, converted, target } from "./cells";
-import { APPLY_FIELDS, NARROW, SEGMENT, WIDE } from "./constants";
+import { APPLY_FIELDS, NARROW, SEGMENT, SHORT, WIDE } from "./constants";
 import { isTableSpecial, settle } from "./statistics";
 import { repeatTable, rowsTaken } from "./narrow";
 import { bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell } from "./lanes";
@@ -113,7 +113,7 @@ function applyColumns<A>(
       row += taken - 1;
       continue;
     }
-    if (sizeof<A>() == 4 && width >= WIDE && !weight && !special && !converted() && row + 1 < end && (row + 1) % rows != 0) {
+    if (sizeof<A>() == 4 && (width < SHORT || width >= WIDE) && !weight && !special && !converted() && row + 1 < end && (row + 1) % rows != 0) {
       const at = (row * width) << 2;
       applyF32TwoRows(x + at, y + at, width, width << 2, means, means + bytes, means + 2 * bytes);
       row++;
