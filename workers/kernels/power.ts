@@ -177,12 +177,6 @@ function rootsInRow(sums: usize, powers: usize, n: usize, factor: f64, k: f64, r
   return i64x2.all_true(within);
 }
 
-/** Of two numbers, those whose power is that of roots. */
-@inline
-function withRoots(s: v128, roots: i32): v128 {
-  return roots == NO_ROOTS ? f64x2.splat(0) : isWithin(s, f64x2.splat(LEAST), f64x2.splat(LARGEST));
-}
-
 /**
  * Of n `sums`, sums = k + factor * sums and powers = sums^-beta; of odd ones one more. Whether all are of roots; those that are have the same bits, whatever
  * the others.
@@ -194,15 +188,20 @@ export function powerRow(sums: usize, powers: usize, n: usize, factor: f64, k: f
   if (roots == HALF && rootsInRow(sums, powers, even, factor, k, HALF)) return true;
   if (roots == THREE_QUARTERS && rootsInRow(sums, powers, even, factor, k, THREE_QUARTERS)) return true;
   const exponent = pinF64(-beta, 0), f = pinF64(factor, 3), base = pinF64(k, 4);
-  const one = f32x4.splat(1), less = pinLess(roots, 1), more = pinMore(roots, 2);
+  const one = f32x4.splat(1), less = pinLess(roots, 1), more = pinMore(roots, 2), least = f64x2.splat(LEAST), largest = f64x2.splat(LARGEST);
   for (const end = sums + (even << 3); sums < end; sums += 16, powers += 16) {
     let s = v128.load(sums);
     if (roots == NO_ROOTS) {
       s = f64x2.add(base, f64x2.mul(f, s));
       v128.store(sums, s);
     }
+    const other = power(s, exponent);
+    if (roots == NO_ROOTS) {
+      v128.store(powers, other);
+      continue;
+    }
     const p = f64x2.promote_low_f32x4(rough(f32x4.demote_f64x2_zero(s), one, roots));
-    v128.store(powers, v128.bitselect(refined(s, p, more, less, roots), power(s, exponent), withRoots(s, roots)));
+    v128.store(powers, v128.bitselect(refined(s, p, more, less, roots), other, isWithin(s, least, largest)));
   }
   return false;
 }
@@ -217,5 +216,7 @@ export function inverted(s: v128, p: v128, roots: i32): v128 {
 /** product / s, where the power of s is p; within the bounds by `inverted`. */
 @inline
 export function divided(product: v128, s: v128, p: v128, roots: i32): v128 {
-  return v128.bitselect(f64x2.mul(product, inverted(s, p, roots)), f64x2.div(product, s), withRoots(s, roots));
+  const other = f64x2.div(product, s);
+  if (roots == NO_ROOTS) return other;
+  return v128.bitselect(f64x2.mul(product, inverted(s, p, roots)), other, isWithin(s, f64x2.splat(LEAST), f64x2.splat(LARGEST)));
 }
