@@ -214,8 +214,7 @@ export function momentsF32Columns(x: usize, partials: usize, rows: usize, width:
     if (converted()) {
       top = loadedRows(top, SWEEP, four, stride);
       step = four << 2;
-    }
-    fetchRows(top, four << 2, step);
+    } else fetchRows(top, four << 2, step);
     sweepF32Columns(top, four, step, pivots, sums, squares, quads);
   }
   let rest: usize = 0;
