@@ -52,9 +52,13 @@ describe("maxQueue", () => {
     const calls = [out(), out(), out()].map((y) => pool.forward(layer, x, { out: y }));
     const kept = out();
     kept.data.fill(9);
-    const refused = pool.forward(layer, x, { out: kept });
-    await expect(refused).rejects.toThrow(QueueFullError);
-    await expect(pool.backward(layer, { input: x, gradOutput: x })).rejects.toMatchObject({ code: "queue-full" });
+    // Before the event loop turns: no call of the queue can have ended yet.
+    const refused = [pool.forward(layer, x, { out: kept }), pool.backward(layer, { input: x, gradOutput: x })];
+    for (const { status, reason } of (await Promise.allSettled(refused)) as PromiseRejectedResult[]) {
+      expect(status).toBe("rejected");
+      expect(reason).toBeInstanceOf(QueueFullError);
+      expect(reason).toMatchObject({ code: "queue-full" });
+    }
     expect(kept.data.every((cell) => cell === 9)).toBe(true);
     await pool.forward(new LayerNorm(4), pool.tensor("float32", [2, 4]));
     for (const y of await Promise.all(calls)) expect(Buffer.compare(bytesOf(y.data), expected)).toBe(0);
@@ -83,11 +87,13 @@ describe("timeout", () => {
 
   test("of a call that is done in time leaves no timer, nor does one that its signal ends", async () => {
     const { pool, x } = await poolOf();
+    // So large that it cannot be done before its signal fires, although this thread may have to wait in between.
+    const huge = pool.tensor("float32", [40_000, 1024]);
     const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
     const before = timers();
     await pool.forward(layer, x, { timeout: 1e9 });
     const controller = new AbortController();
-    const aborted = pool.forward(layer, x, { timeout: 1e9, signal: controller.signal });
+    const aborted = pool.forward(layer, huge, { out: huge, timeout: 1e9, signal: controller.signal });
     controller.abort();
     await expect(aborted).rejects.toMatchObject({ code: "aborted" });
     expect(timers()).toBeLessThanOrEqual(before);
