@@ -5,7 +5,7 @@ import { loaded, stored } from "./cells";
 import { UINT8 } from "./constants";
 import { pinF32, pinU32 } from "./lanes";
 import { finishWhole, setSums } from "./segment-moments";
-import { settle } from "./statistics";
+import { isModerate, settle } from "./statistics";
 
 @inline
 export function isBytes(): bool {
@@ -30,9 +30,8 @@ const HIGH: u32 = 0xffffe000;
  * than `center` is: y is within 1.5 ulp.
  */
 export function takeBytes(mean: f64, scale: f64, shift: f64): bool {
-  const size = Math.abs(scale);
   // As what has to hold: NaN fails.
-  const holds = Math.abs(mean) < FARTHEST && size < 1e30 && (size > 1e-30 || size == 0) && Math.abs(shift) < 1e30;
+  const holds = Math.abs(mean) < FARTHEST && isModerate(scale) && Math.abs(shift) < 1e30;
   if (!holds) return false;
   center = <i32>Math.round(mean);
   high = reinterpret<f32>(reinterpret<u32>(<f32>scale) & HIGH);

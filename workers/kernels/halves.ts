@@ -11,7 +11,7 @@ import { pinF32, pinU32, sumLanes, widen } from "./lanes";
 import {
   finish, m2, mean, momentsF32Segment, pivotF32, setSums, squaresOfFour, sumOfFour, sumsF32Exact, squares, wellConditioned,
 } from "./segment-moments";
-import { rstdOf, setMeasure, settle } from "./statistics";
+import { isModerate, rstdOf, setMeasure, settle } from "./statistics";
 
 // In this file a type parameter H says how a cell is stored: u16 is float16, i16 is bfloat16.
 
@@ -235,13 +235,6 @@ export function takesHalves(length: usize, groups: usize, run: usize, weight: us
   if (weight == 0 || run == length) return true;
   // A weight and a bias for each cell, as float32, share the half of the stage that forward phases do not need.
   return run == 1 && groups == 1 && length <= SEGMENT / 2;
-}
-
-/** Whether float32 holds this factor, and its product with a deviation, with all digits. NaN fails. */
-@inline
-function isModerate(factor: f64): bool {
-  const size = Math.abs(factor);
-  return size < 1e30 && (size > 1e-30 || size == 0);
 }
 
 /** normalizeF32Sets of float16 or bfloat16 cells, where takesHalves. */

@@ -100,7 +100,7 @@ const FAR: usize = 2048;
 
 /**
  * Reads a byte of each cache line of SWEEP rows, `step` bytes apart, in the order of memory. Down the columns of rows of several lines a processor does
- * not see what comes next: a thread waited for a third of the time (256 MiB of 64 columns: 0.43 ns a cell for 0.60).
+ * not see what comes next: a thread waited for a third of the time.
  */
 @inline
 export function fetchRows(top: usize, bytes: usize, step: usize): void {

@@ -183,7 +183,7 @@ function rootsInRow(sums: usize, powers: usize, n: usize, factor: f64, k: f64, r
  */
 export function powerRow(sums: usize, powers: usize, n: usize, factor: f64, k: f64, beta: f64, roots: i32): bool {
   const even = (n + 1) & ~1;
-  // Pairs are taken by twos.
+  // Rows are taken by fours: what fills up the last has to have a power, too.
   if (even & 2) memory.fill(sums + (even << 3), 0, 16);
   if (roots == HALF && rootsInRow(sums, powers, even, factor, k, HALF)) return true;
   if (roots == THREE_QUARTERS && rootsInRow(sums, powers, even, factor, k, THREE_QUARTERS)) return true;

@@ -210,7 +210,7 @@ function differentiate<A>(
   weight: usize, eps: f64, measure: i32, byCell: bool, together: usize, continues: bool, statistics: usize, partials: usize,
 ): void {
   setMeasure(measure);
-  const entries = length / run, width = groups * length, count64 = <f64>length;
+  const entries = length / run, width = groups * length;
   // What is not converted is all one part; its cells stay in a core's cache from one pass to the next.
   const part = converted() ? min(SEGMENT, length) : length;
   // A set's gradients while it is in the nearest cache, from its sums, if nothing has to be read of it afterwards.

@@ -8,6 +8,7 @@ import { isWeighted, Unweighted, Weighted } from "./gradient";
 import {
   bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
 } from "./lanes";
+import { isModerate } from "./statistics";
 
 @inline
 function propagated(x: v128, g: v128, mean: v128, a: v128, b: v128, c: v128): v128 {
@@ -58,13 +59,6 @@ let low: f32 = 0;
 let slope: f32 = 0;
 let offset: f32 = 0;
 
-/** Beyond these float32 does not hold a number, or its product with another, with all digits. NaN is beyond. */
-@inline
-function isHeldInSingle(value: f64): bool {
-  const size = Math.abs(value);
-  return size < 1e30 && (size > 1e-30 || size == 0);
-}
-
 /**
  * Takes g * a + (x - mean) * b + c as a line of float32 numbers. False where they do not hold it: then float64 is to compute it.
  *
@@ -75,7 +69,7 @@ function isHeldInSingle(value: f64): bool {
 export function takeLine(mean: f64, a: f64, b: f64, c: f64): bool {
   center = <f32>mean;
   const moved = c - (mean - <f64>center) * b;
-  const holds = isHeldInSingle(a) && isHeldInSingle(b) && Math.abs(moved) < 1e30 && Math.abs(mean) < 1e30;
+  const holds = isModerate(a) && isModerate(b) && Math.abs(moved) < 1e30 && Math.abs(mean) < 1e30;
   if (!holds) return false;
   high = <f32>a;
   low = <f32>(a - <f64>high);

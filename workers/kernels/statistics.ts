@@ -37,6 +37,13 @@ export function isSpecial(rstd: f64): bool {
   return (m2 - m2) + (mean - mean) + (rstd - rstd) != 0;
 }
 
+/** Whether float32 holds this factor, and its product with a deviation, with all digits. NaN fails. */
+@inline
+export function isModerate(factor: f64): bool {
+  const size = Math.abs(factor);
+  return size < 1e30 && (size > 1e-30 || size == 0);
+}
+
 /** Whether one of these is NaN or infinite. */
 @inline
 export function isAnySpecial(a: f64, b: f64, c: f64, d: f64): bool {
