@@ -70,19 +70,12 @@ function addSquares(squares: v128, cells: v128): v128 {
   return i32x4.add(squares, i32x4.add(i32x4.dot_i16x8_s(low, low), i32x4.dot_i16x8_s(high, high)));
 }
 
-/** The line over n <= SEGMENT cells; if `next` is not NONE, as many cells there are summed meanwhile, so that cache misses overlap with arithmetic. */
+/** The line over n <= SEGMENT cells. */
 @inline
-function apply<C>(x: usize, y: usize, n: usize, weight: usize, bias: usize, next: usize): void {
+function apply<C>(x: usize, y: usize, n: usize, weight: usize, bias: usize): void {
   const c = pinU32(center << 16 | (center & 0xffff), 0), h = pinF32(high, 1), l = pinF32(low, 2), o = pinF32(offset, 3);
-  let s = i32x4.splat(0), q = s;
   const end = x + n;
   for (const stop = x + (n & ~15); x < stop; x += 16, y += 64) {
-    if (next) {
-      const cells = v128.load(next);
-      s = addSums(s, cells);
-      q = addSquares(q, cells);
-      next += 16;
-    }
     const cells = v128.load(x);
     const first = i16x8.sub(i16x8.extend_low_i8x16_u(cells), c), second = i16x8.sub(i16x8.extend_high_i8x16_u(cells), c);
     v128.store(y, fourOf<C>(i32x4.extend_low_i16x8_s(first), h, l, o, weight, bias));
@@ -94,13 +87,7 @@ function apply<C>(x: usize, y: usize, n: usize, weight: usize, bias: usize, next
       bias += 64;
     }
   }
-  let sum = sumFour(s), squares = sumFour(q);
   for (; x < end; x++, y += 4) {
-    if (next) {
-      const cell = <f64>load<u8>(next++);
-      sum += cell;
-      squares += cell * cell;
-    }
     const t = <f32>(<i32>load<u8>(x) - center);
     let result = t * high + (t * low + offset);
     if (sizeof<C>() == sizeof<Each>()) {
@@ -110,27 +97,16 @@ function apply<C>(x: usize, y: usize, n: usize, weight: usize, bias: usize, next
     }
     store<f32>(y, result);
   }
-  if (next) setSums(sum, squares);
 }
 
 /** The line that takeBytes took, over n cells. One read, one write, of four times as many bytes. Any alignment of x. */
 export function applyU8(x: usize, y: usize, n: usize): void {
-  apply<One>(x, y, n, 0, 0, 0);
+  apply<One>(x, y, n, 0, 0);
 }
 
 /** As applyU8, times a float32 weight plus a bias of each cell. */
 export function applyU8Cells(x: usize, y: usize, n: usize, weight: usize, bias: usize): void {
-  apply<Each>(x, y, n, weight, bias, 0);
-}
-
-/** applyU8, and the sums of n cells at `next`. */
-export function fuseU8(x: usize, y: usize, n: usize, next: usize): void {
-  apply<One>(x, y, n, 0, 0, next);
-}
-
-/** applyU8Cells, and the sums of n cells at `next`. */
-export function fuseU8Cells(x: usize, y: usize, n: usize, weight: usize, bias: usize, next: usize): void {
-  apply<Each>(x, y, n, weight, bias, next);
+  apply<Each>(x, y, n, weight, bias);
 }
 
 export function sumsU8(x: usize, n: usize): void {

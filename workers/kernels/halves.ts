@@ -77,14 +77,9 @@ function applyEight<H, C>(
   v128.store(y, packed<H>(low, high, one, half, magnitude, infinity, sign));
 }
 
-/**
- * y = ((x - high) - low) * scale + shift over n cells, a multiple of 8; with Each that times weight[i] plus bias[i]. In whole blocks of
- * `next`, if it is not NONE, as many cells are summed meanwhile about `pivot`, so that their cache misses overlap with the arithmetic here.
- */
+/** y = ((x - high) - low) * scale + shift over n cells, a multiple of 8; with Each that times weight[i] plus bias[i]. */
 @inline
-function applied<H, C>(
-  x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize, next: usize, pivot: f32,
-): void {
+function applied<H, C>(x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, weight: usize, bias: usize): void {
   const unit: f64 = isSigned<H>() ? 1 : TWO_MINUS_112;
   // What of the center float32 has no room for is in the shift: also what a subnormal one, of small float16, is rounded by.
   const nearest = <f32>(center * unit);
@@ -92,31 +87,6 @@ function applied<H, C>(
   const b = pinF32(<f32>((shift - (center - <f64>nearest / unit) * scale) * unit), 2);
   const mask = pinU32(WIDE_MASK, 3), one = pinU32(1, 4), half = pinU32(isSigned<H>() ? 0x7fff : 0x0fff, 5);
   const magnitude = pinU32(0x7fffffff, 6), infinity = pinU32(0x0f800000, 7), sign = pinU32(0x80008000, 8);
-  if (next) {
-    const p = pinF32(pivot, 9), factor = pinU32(TWO_112, 10);
-    let total = f64x2.splat(0), totalSquares = f64x2.splat(0);
-    for (const end = x + ((n & ~(BLOCK - 1)) << 1); x < end; ) {
-      let s = f32x4.splat(0), q = s;
-      for (const stop = x + (BLOCK << 1); x < stop; x += 32, y += 32, next += 32) {
-        const c = f32x4.sub(unscaled<H>(four<H>(next, mask), factor), p);
-        const d = f32x4.sub(unscaled<H>(four<H>(next + 8, mask), factor), p);
-        const e = f32x4.sub(unscaled<H>(four<H>(next + 16, mask), factor), p);
-        const f = f32x4.sub(unscaled<H>(four<H>(next + 24, mask), factor), p);
-        s = f32x4.add(s, sumOfFour(c, d, e, f));
-        q = f32x4.add(q, squaresOfFour(c, d, e, f));
-        applyEight<H, C>(x, y, m, a, b, weight, bias, mask, one, half, magnitude, infinity, sign);
-        applyEight<H, C>(x + 16, y + 16, m, a, b, weight + 32, bias + 32, mask, one, half, magnitude, infinity, sign);
-        if (sizeof<C>() == sizeof<Each>()) {
-          weight += 64;
-          bias += 64;
-        }
-      }
-      total = f64x2.add(total, widen(s));
-      totalSquares = f64x2.add(totalSquares, widen(q));
-    }
-    setSums(sumLanes(total), sumLanes(totalSquares));
-    n &= BLOCK - 1;
-  }
   for (const end = x + (n << 1); x < end; x += 16, y += 16) {
     applyEight<H, C>(x, y, m, a, b, weight, bias, mask, one, half, magnitude, infinity, sign);
     if (sizeof<C>() == sizeof<Each>()) {
@@ -126,24 +96,20 @@ function applied<H, C>(
   }
 }
 
-export function applyF16(x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, next: usize, pivot: f32): void {
-  applied<u16, One>(x, y, n, center, scale, shift, 0, 0, next, pivot);
+export function applyF16(x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64): void {
+  applied<u16, One>(x, y, n, center, scale, shift, 0, 0);
 }
 
-export function applyBF16(x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64, next: usize, pivot: f32): void {
-  applied<i16, One>(x, y, n, center, scale, shift, 0, 0, next, pivot);
+export function applyBF16(x: usize, y: usize, n: usize, center: f64, scale: f64, shift: f64): void {
+  applied<i16, One>(x, y, n, center, scale, shift, 0, 0);
 }
 
-export function applyF16Cells(
-  x: usize, y: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize, next: usize, pivot: f32,
-): void {
-  applied<u16, Each>(x, y, n, center, rstd, 0, weight, bias, next, pivot);
+export function applyF16Cells(x: usize, y: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize): void {
+  applied<u16, Each>(x, y, n, center, rstd, 0, weight, bias);
 }
 
-export function applyBF16Cells(
-  x: usize, y: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize, next: usize, pivot: f32,
-): void {
-  applied<i16, Each>(x, y, n, center, rstd, 0, weight, bias, next, pivot);
+export function applyBF16Cells(x: usize, y: usize, n: usize, center: f64, rstd: f64, weight: usize, bias: usize): void {
+  applied<i16, Each>(x, y, n, center, rstd, 0, weight, bias);
 }
 
 /** The whole blocks of n cells summed, as sumsF32Blocks sums them. */
@@ -199,17 +165,18 @@ function finishHalves(x: usize, n: usize, pivot: f32, isF16: bool): bool {
   return finite;
 }
 
-/** Moments of one segment of n cells, as momentsF32Segment has them of the same cells. */
-export function momentsOfHalves(x: usize, n: usize): void {
-  if (n < BLOCKS_FROM) {
-    momentsF32Segment(loaded(x, n), n);
-    return;
-  }
-  const isF16 = stored == FLOAT16;
+/** Moments of one segment of n >= BLOCKS_FROM cells. As finishHalves. */
+function momentsByBlocks(x: usize, n: usize, isF16: bool): bool {
   const pivot = pivotF32(loaded(x, 32));
   if (isF16) sumsF16(x, n, pivot);
   else sumsBF16(x, n, pivot);
-  finishHalves(x, n, pivot, isF16);
+  return finishHalves(x, n, pivot, isF16);
+}
+
+/** Moments of one segment of n cells, as momentsF32Segment has them of the same cells. */
+export function momentsOfHalves(x: usize, n: usize): void {
+  if (n < BLOCKS_FROM) momentsF32Segment(loaded(x, n), n);
+  else momentsByBlocks(x, n, stored == FLOAT16);
 }
 
 /** y = (x - center) * scale + shift over n <= SEGMENT cells, any of which may be NaN or Infinity. */
@@ -225,8 +192,8 @@ export function applyHalves(x: usize, y: usize, n: usize, center: f64, scale: f6
     return;
   }
   if (whole < n) applyConverted(x + (whole << 1), y + (whole << 1), n - whole, center, scale, shift, 0, 0);
-  if (isF16) applyF16(x, y, whole, center, scale, shift, 0, 0);
-  else applyBF16(x, y, whole, center, scale, shift, 0, 0);
+  if (isF16) applyF16(x, y, whole, center, scale, shift);
+  else applyBF16(x, y, whole, center, scale, shift);
 }
 
 /** Whether normalizeHalves takes sets of this kind; the others are converted. */
@@ -258,11 +225,9 @@ export function normalizeHalves(
   }
   const whole = length & ~7;
   const step = length << 1;
-  let at = inputAt(x, first * length), pivot = pivotF32(loaded(at, 32));
-  if (isF16) sumsF16(at, length, pivot);
-  else sumsBF16(at, length, pivot);
+  let at = inputAt(x, first * length);
   for (let set = first, end = first + count; set < end; set++, at += step) {
-    const finite = finishHalves(at, length, pivot, isF16);
+    const finite = momentsByBlocks(at, length, isF16);
     if (momentsAt) {
       store<f64>(momentsAt + (set << 4), mean);
       store<f64>(momentsAt + (set << 4), m2, 8);
@@ -272,23 +237,18 @@ export function normalizeHalves(
     const bySet = weight != 0 && !byCell;
     const scale = bySet ? rstd * load<f64>(weight + ((set % groups) << 3)) : rstd;
     const shift = bySet ? load<f64>(bias + ((set % groups) << 3)) : 0;
-    const next = set + 1 < end ? at + step : 0;
-    if (next) pivot = pivotF32(loaded(next, 32));
     if (!finite || !moderate || !isModerate(rstd) || !isModerate(scale) || !isModerate(shift)) {
       applyConverted(at, to, length, center, scale, shift, byCell ? weight : 0, bias);
-      if (next && isF16) sumsF16(next, length, pivot);
-      else if (next) sumsBF16(next, length, pivot);
       continue;
     }
     if (whole < length) {
       const rest = whole << 1, entry = whole << 2;
       applyConverted(at + rest, to + rest, length - whole, center, scale, shift, byCell ? weight + entry : 0, bias + entry);
     }
-    if (isF16) {
-      if (byCell) applyF16Cells(at, to, whole, center, rstd, weights, biases, next, pivot);
-      else applyF16(at, to, whole, center, scale, shift, next, pivot);
-    } else if (byCell) applyBF16Cells(at, to, whole, center, rstd, weights, biases, next, pivot);
-    else applyBF16(at, to, whole, center, scale, shift, next, pivot);
+    if (byCell && isF16) applyF16Cells(at, to, whole, center, rstd, weights, biases);
+    else if (byCell) applyBF16Cells(at, to, whole, center, rstd, weights, biases);
+    else if (isF16) applyF16(at, to, whole, center, scale, shift);
+    else applyBF16(at, to, whole, center, scale, shift);
   }
 }
 

@@ -19,9 +19,6 @@ export {
 } from "./apply";
 export { applyF32SetCells, applyF32Stretches, applyF64SetCells, applyF64Stretches } from "./apply-phase";
 export { applyF32Columns, applyF32Narrow, applyF32TwoRows, applyF64Columns } from "./apply-columns";
-export {
-  fuseF32Cells, fuseF32Line, fuseF32Plain, fuseF32Run, fuseF32Single, fuseF32SingleCells, fuseF64Cells, fuseF64Plain, fuseF64Run,
-} from "./fuse";
 export { normalizeF32Sets, normalizeF64Sets } from "./normalize";
 export {
   gradientF32Blocks, gradientF32Sums, gradientF32WeightedBlocks, gradientF32WeightedSums, gradientF64Sums, gradientF64WeightedSums,
@@ -42,5 +39,5 @@ export { respondF32, respondF64 } from "./response";
 export {
   applyBF16, applyBF16Cells, applyF16, applyF16Cells, sumsBF16, sumsF16,
 } from "./halves";
-export { applyU8, applyU8Cells, fuseU8, fuseU8Cells, sumsU8 } from "./bytes";
+export { applyU8, applyU8Cells, sumsU8 } from "./bytes";
 export { applyU8Columns, sumU8Columns } from "./bytes-columns";
