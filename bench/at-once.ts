@@ -30,7 +30,7 @@ export async function measureAtOnce({ threads, quick, memory, signal }: SectionO
     const calls = pool.at();
     const layer = new LayerNorm(WIDTH);
     const tensors = Array.from({ length: CALLS }, () => calls.tensor("float32", shape));
-    for (const x of tensors) fill(x, 1);
+    for (const x of tensors) fill(x, "x");
     const alone: number[] = [];
     const ends: number[][] = tensors.map(() => []);
     /** Of so many calls, when each resolves. */

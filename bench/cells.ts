@@ -7,21 +7,24 @@ const number = new Float32Array(bits.buffer);
 /** So many cells are drawn, a prime number of them; larger tensors repeat them. */
 const DRAWN = 1_048_583;
 
-/** Numbers between 1.3 and 4.7, of bytes fifty times that; those of 16 bits are cut off. */
-export function fill(tensor: Tensor, seed: number): void {
+/** Numbers between 1.3 and 4.7, of bytes fifty times that; those of 16 bits are cut off. Gradients have both signs. */
+export function fill(tensor: Tensor, role: "x" | "g"): void {
   const { data, dtype } = tensor;
-  let state = seed;
+  let state = role === "x" ? 1 : 2;
   for (let i = 0; i < Math.min(DRAWN, data.length); i++) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+    const isNegative = role === "g" && Math.imul(state, 0x9e3779b1) < 0;
     const value = 3 + (state / 2 ** 31) * 1.7;
+    const sign = isNegative ? 0x8000 : 0;
     if (dtype === "bfloat16") {
       number[0] = value;
-      data[i] = (bits[0] as number) >>> 16;
+      data[i] = sign | ((bits[0] as number) >>> 16);
     } else if (dtype === "float16" && data instanceof Uint16Array) {
       number[0] = value;
       // Of exponents between 2^-14 and 2^15 only the bias differs.
-      data[i] = ((bits[0] as number) - (112 << 23)) >>> 13;
-    } else data[i] = dtype === "uint8" ? value * 50 : value;
+      data[i] = sign | (((bits[0] as number) - (112 << 23)) >>> 13);
+    } else if (dtype === "uint8") data[i] = value * 50;
+    else data[i] = isNegative ? -value : value;
   }
   for (let filled = DRAWN; filled < data.length; filled *= 2) data.copyWithin(filled, 0, filled);
 }
@@ -71,7 +74,7 @@ export class Tensors {
     const found = this.#made.get(key);
     if (found !== undefined) return found as Tensor<D>;
     const tensor = make();
-    if (role !== "y") fill(tensor, role === "x" ? 1 : 2);
+    if (role !== "y") fill(tensor, role);
     this.#made.set(key, tensor);
     return tensor;
   }

@@ -91,7 +91,7 @@ async function coldLayerNorm(threads: number): Promise<[number, number]> {
   const pool = new NormPool({ threads });
   const layer = new LayerNorm(SHAPE[1]);
   const x = pool.tensor("float32", SHAPE);
-  fill(x, 1);
+  fill(x, "x");
   let out: typeof x | undefined;
   const times = await timeBoth(async () => {
     out = await pool.forward(layer, x, { out });
@@ -103,7 +103,7 @@ async function coldLayerNorm(threads: number): Promise<[number, number]> {
 async function coldLimit(threads: number): Promise<[number, number]> {
   const pool = new BenchPool(threads);
   const x = pool.at().tensor("float32", [LIMIT_CELLS]);
-  fill(x, 1);
+  fill(x, "x");
   const limit = new Limit(pool, x, pool.at().tensor("float32", [LIMIT_CELLS]));
   const times = await timeBoth(() => limit.outOfPlace());
   await pool.close();

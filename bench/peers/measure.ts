@@ -80,8 +80,8 @@ async function compare(
   const prepared = new Map<Peer, PeerCall>();
   try {
     const [x, g] = [pool.tensor("float32", shape), pool.tensor("float32", shape)];
-    fill(x, 1);
-    fill(g, 2);
+    fill(x, "x");
+    fill(g, "g");
     const ours = await ownCall(pool, call, x, g);
     // Peers take no shared memory.
     const inputs = { shape, x: new Float32Array(x.data), g: new Float32Array(g.data) };
