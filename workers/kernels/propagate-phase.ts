@@ -2,7 +2,7 @@
 // sets of consecutive cells at once, each set read from memory once.
 import { applyRun } from "./apply";
 import { finished, inputAt, loaded, loadedBeside, outputAt, converted, target } from "./cells";
-import { BLOCK, DEVIATION, LENGTH, NARROW, PROPAGATE_FIELDS, SEGMENT, SINK_ROWS, WIDE } from "./constants";
+import { BLOCK, DEVIATION, LENGTH, NARROW, PROPAGATE_FIELDS, SEGMENT, SINK_ROWS } from "./constants";
 import { addSums, areSpread, gradients, isHeld, products, sizes, startSums } from "./gradient";
 import { bytesOf, freeScratch, loadCell, pair0, putPair0, storeCell } from "./lanes";
 import { momentsSet } from "./moments";
@@ -89,8 +89,9 @@ export function propagateF32Narrow(x: usize, g: usize, y: usize, n: usize, perio
   narrowOf<f32>(x, g, y, n, period, means);
 }
 
-/** Rows that are taken at once. */
+/** Rows that are taken at once, where they have so many columns: what is looked up for them is more than the nearest cache holds. */
 const ROWS_AT_ONCE: usize = 4;
+const WIDE: usize = 640;
 
 /** rowOf for ROWS_AT_ONCE rows of n float32 cells that lie one after the other: what is looked up serves all. */
 export function propagateF32Rows(x: usize, g: usize, y: usize, n: usize, means: usize): void {
