@@ -2,18 +2,11 @@
 // 1.6 ulp of the true result for the mean and deviation used. All others are in float64: the one rounding to float32 is the result's, so
 // y is within half an ulp; where each cell has a weight, that of xhat. A difference from a mean in float32 would be rounded in the scale of
 // the deviation.
-//
-// Each function has the fused form of normalize.ts beside it; both write the same operations, so the same bits.
 import { CENTRED } from "./constants";
 import {
   bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
 } from "./lanes";
-
-/** An entry of weight or bias of float32 cells, of a run of cells: float64, or where that is one cell float32. */
-@inline
-export function entryOf(address: usize, run: usize): f64 {
-  return run == 1 ? <f64>load<f32>(address) : load<f64>(address);
-}
+import { isModerate } from "./statistics";
 
 @inline
 export function applied(cells: v128, mean: v128, scale: v128, shift: v128): v128 {
@@ -46,7 +39,7 @@ export function applyEight<A>(x: usize, y: usize, mean: v128, scale: v128, shift
 
 /** y = x * scale + offset of 8 cells. */
 @inline
-export function applyEightLine<A>(x: usize, y: usize, scale: v128, offset: v128): void {
+function applyEightLine<A>(x: usize, y: usize, scale: v128, offset: v128): void {
   putPair0<A>(y, appliedLine(pair0<A>(x), scale, offset));
   putPair1<A>(y, appliedLine(pair1<A>(x), scale, offset));
   putPair2<A>(y, appliedLine(pair2<A>(x), scale, offset));
@@ -55,7 +48,7 @@ export function applyEightLine<A>(x: usize, y: usize, scale: v128, offset: v128)
 
 /** y = (x - mean) * scale of 8 cells. */
 @inline
-export function applyEightPlain<A>(x: usize, y: usize, mean: v128, scale: v128): void {
+function applyEightPlain<A>(x: usize, y: usize, mean: v128, scale: v128): void {
   putPair0<A>(y, appliedPlain(pair0<A>(x), mean, scale));
   putPair1<A>(y, appliedPlain(pair1<A>(x), mean, scale));
   putPair2<A>(y, appliedPlain(pair2<A>(x), mean, scale));
@@ -76,7 +69,7 @@ function weighedFour(x: usize, y: usize, mean: v128, rstd: v128, weight: usize, 
 
 /** y = (x - mean) * rstd * weight[i] + bias[i] of 8 cells. */
 @inline
-export function applyEightCells<A>(x: usize, y: usize, mean: v128, rstd: v128, weight: usize, bias: usize): void {
+function applyEightCells<A>(x: usize, y: usize, mean: v128, rstd: v128, weight: usize, bias: usize): void {
   if (sizeof<A>() == 4) {
     weighedFour(x, y, mean, rstd, weight, bias);
     weighedFour(x + 16, y + 16, mean, rstd, weight + 16, bias + 16);
@@ -132,7 +125,7 @@ function cellsOf<A>(x: usize, y: usize, n: usize, mean: f64, rstd: f64, weight: 
  * float32 result, of which cells this near to their mean lose 20 at most. NaN fails.
  */
 @inline
-export function isLine(mean: f64, scale: f64): bool {
+function isLine(mean: f64, scale: f64): bool {
   return Math.abs(mean * scale) < 1048576;
 }
 
@@ -141,10 +134,6 @@ let high: f32 = 0;
 let low: f32 = 0;
 let offset: f32 = 0;
 
-/** Beyond these float32 does not hold a number, or its product with another, with all digits. */
-const LARGEST: f64 = 1e30;
-const LEAST: f64 = 1e-30;
-
 /**
  * Takes x * scale + shift as a line of float32 numbers. False where they do not hold it: then float64 is to compute it.
  *
@@ -152,10 +141,9 @@ const LEAST: f64 = 1e-30;
  * is half as large as the result, but for the result itself. `low` has the sign of the scale and is never 0, so that an infinite cell is the same
  * Infinity twice. An offset of 0 is -0, which leaves a y of -0 alone.
  */
-export function takeSingle(scale: f64, shift: f64): bool {
-  const size = Math.abs(scale);
+function takeSingle(scale: f64, shift: f64): bool {
   // As what has to hold: NaN fails.
-  const holds = size < LARGEST && (size > LEAST || size == 0) && Math.abs(shift) < LARGEST;
+  const holds = isModerate(scale) && Math.abs(shift) < 1e30;
   if (!holds) return false;
   // The sign and the exponent.
   high = <f32>reinterpret<f64>(reinterpret<u64>(scale) & 0xfff0000000000000);
@@ -170,30 +158,15 @@ export function takeSingle(scale: f64, shift: f64): bool {
 
 /** Four cells on the line. */
 @inline
-export function single(cells: v128, high: v128, low: v128, offset: v128): v128 {
+function single(cells: v128, high: v128, low: v128, offset: v128): v128 {
   return f32x4.add(f32x4.mul(cells, high), f32x4.add(f32x4.mul(cells, low), offset));
-}
-
-@inline
-export function pinHigh(slot: usize): v128 {
-  return pinF32(high, slot);
-}
-
-@inline
-export function pinLow(slot: usize): v128 {
-  return pinF32(low, slot);
-}
-
-@inline
-export function pinOffset(slot: usize): v128 {
-  return pinF32(offset, slot);
 }
 
 /** n cells on the line that takeSingle took. One read, one write; y may be x. Any n, 4-byte aligned. */
 export function applyF32Single(x: usize, y: usize, n: usize): void {
   const end = x + (n << 2);
   if (n >= 8) {
-    const a = pinHigh(0), r = pinLow(1), b = pinOffset(2);
+    const a = pinF32(high, 0), r = pinF32(low, 1), b = pinF32(offset, 2);
     for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32) {
       v128.store(y, single(v128.load(x), a, r, b));
       v128.store(y, single(v128.load(x, 16), a, r, b), 16);
@@ -207,7 +180,7 @@ export function applyF32Single(x: usize, y: usize, n: usize): void {
 
 /** Whether a mean is so near to 0 that it is folded into the shift. NaN fails. */
 @inline
-export function isCentred(mean: f64, rstd: f64): bool {
+function isCentred(mean: f64, rstd: f64): bool {
   return Math.abs(mean * rstd) <= CENTRED;
 }
 
@@ -246,7 +219,7 @@ export function applyF32Plain(x: usize, y: usize, n: usize, mean: f64, scale: f6
 
 /** Four cells on the line, times weights, plus biases. */
 @inline
-export function singleCells(cells: v128, high: v128, low: v128, offset: v128, weight: v128, bias: v128): v128 {
+function singleCells(cells: v128, high: v128, low: v128, offset: v128, weight: v128, bias: v128): v128 {
   return f32x4.add(f32x4.mul(single(cells, high, low, offset), weight), bias);
 }
 
@@ -254,7 +227,7 @@ export function singleCells(cells: v128, high: v128, low: v128, offset: v128, we
 export function applyF32SingleCells(x: usize, y: usize, n: usize, weight: usize, bias: usize): void {
   const end = x + (n << 2);
   if (n >= 8) {
-    const a = pinHigh(0), r = pinLow(1), b = pinOffset(2);
+    const a = pinF32(high, 0), r = pinF32(low, 1), b = pinF32(offset, 2);
     for (const stop = x + ((n & ~7) << 2); x < stop; x += 32, y += 32, weight += 32, bias += 32) {
       v128.store(y, singleCells(v128.load(x), a, r, b, v128.load(weight), v128.load(bias)));
       v128.store(y, singleCells(v128.load(x, 16), a, r, b, v128.load(weight, 16), v128.load(bias, 16)), 16);
@@ -268,7 +241,7 @@ export function applyF32SingleCells(x: usize, y: usize, n: usize, weight: usize,
 
 /** takeSingle of (x - mean) * rstd, where the mean is near 0. */
 @inline
-export function takeCentred(mean: f64, rstd: f64): bool {
+function takeCentred(mean: f64, rstd: f64): bool {
   return isCentred(mean, rstd) && takeSingle(rstd, -mean * rstd);
 }
 

@@ -69,7 +69,7 @@ function exactColumns<A>(x: usize, partials: usize, rows: usize, width: usize, s
   const sums = columns + (width << 3), squares = sums + (width << 3);
   sumColumns<A>(x, rows, width, stride, columns, true);
   if (sizeof<A>() == 8) {
-    // Of float64 cells the digits lost to a far pivot would be the result's: once more, as finishF64 has it.
+    // Of float64 cells the digits lost to a far pivot would be the result's: once more, as in momentsF64Segment.
     let again = false;
     for (let at: usize = 0; at < width << 3; at += 8) {
       setSums(load<f64>(sums + at), load<f64>(squares + at));

@@ -120,7 +120,7 @@ export function finishWhole(n: f64, pivot: f64 = 0): void {
 }
 
 /** Moments of n >= 1 consecutive cells by the exact way. One read. */
-export function momentsF32Exact(x: usize, n: usize): void {
+function momentsF32Exact(x: usize, n: usize): void {
   setSums(0, 0);
   const pivot = pivotFrom(<f64>load<f32>(x));
   sumsF32Exact(x, n, pivot);
@@ -205,8 +205,8 @@ function addTail(x: usize, n: usize, pivot: f32): void {
  * Ends a segment whose blocks are summed. Where the pivot was too far off, as in cells that rise from end to end, the sums at
  * least say where the mean is: a second pass from there, over cells that are in the cache by now. Then exact.
  */
-export function finishBlocks(x: usize, n: usize, pivot: f32, blockSum: f64, blockSquares: f64, blockQuads: f64): void {
-  setSums(blockSum, blockSquares);
+function finishBlocks(x: usize, n: usize, pivot: f32): void {
+  let blockSquares = squares, blockQuads = quads;
   addTail(x, n, pivot);
   let good = wellConditioned(<f64>n);
   if (!good && centred) {
@@ -217,11 +217,8 @@ export function finishBlocks(x: usize, n: usize, pivot: f32, blockSum: f64, bloc
     addTail(x, n, pivot);
     good = wellConditioned(<f64>n);
   }
-  if (!good || !isSpread(blockSquares, blockQuads)) {
-    momentsF32Exact(x, n);
-    return;
-  }
-  finish(<f64>n, <f64>pivot);
+  if (good && isSpread(blockSquares, blockQuads)) finish(<f64>n, <f64>pivot);
+  else momentsF32Exact(x, n);
 }
 
 /**
@@ -236,33 +233,17 @@ export function betterPivot(n: f64, pivot: f64): f64 {
   return better - better == 0 ? better : pivot;
 }
 
-/** Adds the last n < 8 cells of a segment to the sums, as sumsF64Exact does it. */
-export function addTailF64(x: usize, n: usize, pivot: f64): void {
-  let s: f64 = sum, q: f64 = squares;
-  for (const end = x + (n << 3); x < end; x += 8) {
-    const d = load<f64>(x) - pivot;
-    s += d;
-    q += d * d;
-  }
-  setSums(s, q);
-}
-
-/** Ends a segment of float64 cells whose sums about `pivot` are there: once more from the mean, where the pivot was far from it. */
-export function finishF64(x: usize, n: usize, pivot: f64): void {
+/** Moments of n consecutive float64 cells, 1 <= n <= SEGMENT. One read, or two where the first cell is far from the mean. */
+function momentsF64Segment(x: usize, n: usize): void {
+  const pivot = pivotFrom(load<f64>(x));
+  setSums(0, 0);
+  sumsF64Exact(x, n, pivot);
   const better = betterPivot(<f64>n, pivot);
   if (better != pivot) {
     setSums(0, 0);
     sumsF64Exact(x, n, better);
   }
   finish(<f64>n, better);
-}
-
-/** Moments of n consecutive float64 cells, 1 <= n <= SEGMENT. One read, or two where the first cell is far from the mean. */
-function momentsF64Segment(x: usize, n: usize): void {
-  const pivot = pivotFrom(load<f64>(x));
-  setSums(0, 0);
-  sumsF64Exact(x, n, pivot);
-  finishF64(x, n, pivot);
 }
 
 /** Moments of one segment: n consecutive cells, 1 <= n <= SEGMENT, aligned to their size. One read. */
@@ -280,5 +261,5 @@ export function momentsF32Segment(x: usize, n: usize): void {
   }
   const pivot = pivotF32(x);
   sumsF32Blocks(x, n, pivot);
-  finishBlocks(x, n, pivot, sum, squares, quads);
+  finishBlocks(x, n, pivot);
 }
