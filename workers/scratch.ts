@@ -38,7 +38,9 @@ export function stageBytesOf(phase: Phase, dtype: Dtype, backward: boolean): num
     const rows = ((backward ? 3 : 1) + (slides ? 1 : 0)) * phase.channels + (slides ? 1 : 0) + 2;
     return STAGE_BYTES + responseBytes(rows, phase.tile);
   }
-  const sweeps = (phase.kind === "moments" || phase.kind === "reduce") && phase.layout === "columns";
+  const sweeps =
+    (phase.kind === "moments" && phase.layout !== "stretches") ||
+    (phase.kind === "reduce" && phase.layout === "columns");
   const applies = (phase.kind === "apply" || phase.kind === "propagate") && phase.layout === "columns";
   return sweeps || (applies && phase.width < NARROW) || isConverted(dtype) ? STAGE_BYTES : 0;
 }

@@ -47,6 +47,8 @@ export const BLOCK: usize = 64;
 export const BLOCKS_FROM: usize = 256;
 /** Runs at least this long get moments of their own, merged; shorter ones share a pivot. */
 export const LONG_RUN: usize = 1024;
+/** Segments of shorter runs that are summed together, row by row: their sums stay in the nearest cache. */
+export const SIDE_BY_SIDE: usize = 32;
 /** Rows taken in one sweep over the columns: their sums stay in registers for that many loads, and in float32 are widened after them. */
 export const SWEEP: usize = 16;
 /** Columns of fewer rows are summed exactly, as BLOCKS_FROM has it: 16 sums of a sweep. */

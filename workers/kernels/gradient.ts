@@ -28,6 +28,12 @@ export function startSums(): void {
   magnitude = 0;
 }
 
+/** Goes on with the sums of other cells. */
+export function resumeSums(newGradients: f64, newProducts: f64): void {
+  gradients = newGradients;
+  products = newProducts;
+}
+
 /** Whether float32 holds g * w of the n cells with weights that were summed, but of those that do not count beside the others. */
 @inline
 export function isHeld(n: f64): bool {

@@ -1,11 +1,11 @@
 // Phase `moments`: {mean, M2} of each segment, where its cells are runs. Where they are columns: moments-columns.ts.
-import { inputAt, isHalf, loadedRows, converted } from "./cells";
-import { LONG_RUN, SEGMENT } from "./constants";
+import { columnsRoom, inputAt, isHalf, loaded } from "./cells";
+import { LONG_RUN, SEGMENT, SIDE_BY_SIDE } from "./constants";
 import { momentsOfHalves } from "./halves";
 import { bytesOf, loadCell } from "./lanes";
 import { momentsAt } from "./moments";
 import { endMerge, mergeSegment, startMerge } from "./merge";
-import { addExact, betterPivot, finish, m2, mean, pivotFrom, setCentred, setSums } from "./segment-moments";
+import { addExact, betterPivot, finish, m2, mean, pivotFrom, setCentred, setSums, squares, sum } from "./segment-moments";
 
 @inline
 export function putMoments(partials: usize, segment: usize): void {
@@ -51,43 +51,65 @@ function addRuns<A>(run: usize, runs: usize, step: usize, length: usize, pivot: 
   for (let i: usize = 0; i < runs; i++, run += step) addExact<A>(run, length, pivot);
 }
 
+/**
+ * Moments of `many` segments of `runs` runs each, which lie side by side in rows `stride` cells apart from cell `at` on. Row by row, as memory is read
+ * fastest: the segments' sums are in `partials` meanwhile, and their pivots in the stage.
+ */
+@inline
+function momentsSideBySide<A>(x: usize, partials: usize, at: usize, many: usize, runs: usize, length: usize, stride: usize): void {
+  const pivots = columnsRoom(), bytes = bytesOf<A>(length), n = <f64>(runs * length);
+  for (let row: usize = 0; row < runs; row++) {
+    let run = loaded(inputAt(x, at + row * stride), many * length);
+    for (let pivot = pivots, sums = partials, end = partials + (many << 4); sums < end; sums += 16, pivot += 8, run += bytes) {
+      if (row == 0) {
+        store<f64>(pivot, pivotFrom(loadCell<A>(run)));
+        setSums(0, 0);
+      } else setSums(load<f64>(sums), load<f64>(sums, 8));
+      addExact<A>(run, length, load<f64>(pivot));
+      store<f64>(sums, sum);
+      store<f64>(sums, squares, 8);
+    }
+  }
+  for (let i: usize = 0; i < many; i++) {
+    let pivot = load<f64>(pivots + (i << 3));
+    setSums(load<f64>(partials + (i << 4)), load<f64>(partials + (i << 4), 8));
+    if (sizeof<A>() == 8) {
+      const better = betterPivot(n, pivot);
+      if (better != pivot) {
+        pivot = better;
+        addRuns<A>(inputAt(x, at + i * length), runs, bytesOf<A>(stride), length, pivot);
+      }
+    }
+    finish(n, pivot);
+    putMoments(partials, i);
+  }
+}
+
 @inline
 function momentsRuns<A>(
   x: usize, partials: usize, first: usize, count: usize, length: usize, groups: usize, rows: usize, perSegment: usize,
 ): void {
   setCentred(true);
-  const stride = groups * length;
+  const stride = groups * length, most = min(SIDE_BY_SIDE, SEGMENT / length);
   const blocks = (rows + perSegment - 1) / perSegment;
-  for (let unit = first; unit < first + count; unit++) {
+  for (let unit = first, end = first + count; unit < end; ) {
     const group = unit % groups, sample = unit / groups / blocks, row = (unit / groups % blocks) * perSegment;
     const runs = min(perSegment, rows - row);
     let at = (sample * rows + row) * stride + group * length;
-    if (length >= LONG_RUN) {
-      startMerge();
-      for (let i: usize = 0; i < runs; i++, at += stride) {
-        if (isHalf()) momentsOfHalves(inputAt(x, at), length);
-        else momentsAt<A>(inputAt(x, at), length);
-        mergeSegment(<f64>length);
-      }
-      endMerge();
-    } else {
-      let run = inputAt(x, at), step = bytesOf<A>(stride);
-      if (converted()) {
-        run = loadedRows(run, runs, length, stride);
-        step = bytesOf<A>(length);
-      }
-      let pivot = pivotFrom(loadCell<A>(run));
-      addRuns<A>(run, runs, step, length, pivot);
-      if (sizeof<A>() == 8) {
-        const better = betterPivot(<f64>(runs * length), pivot);
-        if (better != pivot) {
-          pivot = better;
-          addRuns<A>(run, runs, step, length, pivot);
-        }
-      }
-      finish(<f64>(runs * length), pivot);
+    if (length < LONG_RUN) {
+      const many = min(most, min(end - unit, groups - group));
+      momentsSideBySide<A>(x, partials + (unit << 4), at, many, runs, length, stride);
+      unit += many;
+      continue;
     }
-    putMoments(partials, unit);
+    startMerge();
+    for (let i: usize = 0; i < runs; i++, at += stride) {
+      if (isHalf()) momentsOfHalves(inputAt(x, at), length);
+      else momentsAt<A>(inputAt(x, at), length);
+      mergeSegment(<f64>length);
+    }
+    endMerge();
+    putMoments(partials, unit++);
   }
 }
 

@@ -1,8 +1,8 @@
 // Phase `reduce`: {sum of g * (x - mean), sum of g} of each segment, in the ways that the cells of a channel may lie, where a set is too
 // large for one worker or its cells are apart. And phase `accumulate`: the same sums, times rstd, of each cell across samples.
 import { inputAt, loaded, loadedBeside, loadedRows, loadedRowsBeside, converted } from "./cells";
-import { APPLY_FIELDS, SEGMENT, SWEEP, SWEPT_FROM } from "./constants";
-import { addSums, gradients, isGood, products, startSums, Unweighted, Weighted } from "./gradient";
+import { APPLY_FIELDS, SEGMENT, SIDE_BY_SIDE, SWEEP, SWEPT_FROM } from "./constants";
+import { addSums, gradients, isGood, products, resumeSums, startSums, Unweighted, Weighted } from "./gradient";
 import { bytesOf, loadCell, pair0, pinU32, sumLanes } from "./lanes";
 import { addSquares, addWidened, fetchRows } from "./moments-columns";
 import { sumOfFour } from "./segment-moments";
@@ -46,21 +46,24 @@ function reduceRuns<A>(
   x: usize, g: usize, partials: usize, first: usize, count: usize, length: usize, period: usize, perSet: usize, rows: usize,
   perSegment: usize, statistics: usize,
 ): void {
-  const stride = period * length;
+  const stride = period * length, bytes = bytesOf<A>(length), most = max<usize>(1, min(SIDE_BY_SIDE, SEGMENT / length));
   const blocks = (rows + perSegment - 1) / perSegment;
-  for (let unit = first; unit < first + count; unit++) {
+  for (let unit = first, end = first + count; unit < end; ) {
     const channel = unit % period, sample = unit / period / blocks, row = (unit / period % blocks) * perSegment;
-    const mean = load<f64>(statistics + ((sample * (period / perSet) + channel / perSet) << 4));
     const runs = min(perSegment, rows - row), at = (sample * rows + row) * stride + channel * length;
-    let cells = inputAt(x, at), beside = inputAt(g, at), step = bytesOf<A>(stride);
-    if (converted()) {
-      cells = loadedRows(cells, runs, length, stride);
-      beside = loadedRowsBeside(beside, runs, length, stride);
-      step = bytesOf<A>(length);
+    // Segments that lie side by side, row by row: their sums are in `partials` meanwhile.
+    const many = min(most, min(end - unit, period - channel)), set = sample * (period / perSet);
+    for (let i: usize = 0; i < runs; i++) {
+      let cells = loaded(inputAt(x, at + i * stride), many * length), beside = loadedBeside(inputAt(g, at + i * stride), many * length);
+      for (let each: usize = 0; each < many; each++, cells += bytes, beside += bytes) {
+        const sums = partials + ((unit + each) << 4);
+        startSums();
+        if (i > 0) resumeSums(load<f64>(sums, 8), load<f64>(sums));
+        addSums<A>(cells, beside, length, load<f64>(statistics + ((set + (channel + each) / perSet) << 4)), 1, 0);
+        putSums(partials, unit + each);
+      }
     }
-    startSums();
-    for (let i: usize = 0; i < runs; i++, cells += step, beside += step) addSums<A>(cells, beside, length, mean, 1, 0);
-    putSums(partials, unit);
+    unit += many;
   }
 }
 

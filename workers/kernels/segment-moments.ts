@@ -19,7 +19,7 @@ const NEAR_ZERO: f64 = 6;
 /** Results of the last moments function, and the sums that they come from. */
 export let mean: f64 = 0;
 export let m2: f64 = 0;
-let sum: f64 = 0;
+export let sum: f64 = 0;
 export let squares: f64 = 0;
 
 /** Sum of the squares of what `squares` is the sum of, of the last sumsF32Blocks. */
