@@ -18,7 +18,7 @@ export async function prepare(
     of.wrapped === true && wrap !== undefined
       ? tensors.wrapped(role, shape, calls as Pick<NormPool, "wrap">)
       : tensors.get(role, type, shape);
-  const x = get("x", dtype);
+  const x = get(of.about0 === true ? "x about 0" : "x", dtype);
   const y = get("y", dtype === "uint8" ? "float32" : dtype);
   const computation = layer.prepare(shape, { dtype, channelAxis, partOfBatch: false });
   if (of.backward !== true) {

@@ -17,6 +17,8 @@ export interface Case {
   /** Default float32. */
   readonly dtype?: Dtype;
   readonly inPlace?: boolean;
+  /** Whether the input's cells, float32, have a mean near 0. Those of the others are 3 deviations from it. */
+  readonly about0?: boolean;
   readonly backward?: boolean;
   /** Backward: whether the statistics are computed again, and not those that the forward call saved. */
   readonly recompute?: boolean;
@@ -69,10 +71,12 @@ export const GROUPS: readonly Group[] = [
     name: "float32",
     cases: [
       { name: "LayerNorm", layer: new LayerNorm(1024), shape: ROWS, atMost: 1.1 },
+      { name: "LayerNorm, cells about 0", layer: new LayerNorm(1024), shape: ROWS, about0: true, atMost: 1.1 },
       { name: "LayerNorm in place", layer: new LayerNorm(1024), shape: ROWS, inPlace: true, atMost: 1.35 },
       { name: "LayerNorm, trained weights", layer: trained(), shape: ROWS },
       { name: "RMSNorm", layer: new RMSNorm(1024), shape: ROWS, atMost: 1.1 },
       { name: "GroupNorm(32)", layer: new GroupNorm(32, 64), shape: PLANES, atMost: 1.1 },
+      { name: "GroupNorm(32), cells about 0", layer: new GroupNorm(32, 64), shape: PLANES, about0: true, atMost: 1.1 },
       { name: "InstanceNorm2d", layer: new InstanceNorm2d(64), shape: PLANES, atMost: 1.1 },
       { name: "BatchNorm2d training", layer: new BatchNorm2d(64), shape: PLANES, reads: 1, atMost: 1.15 },
       { name: "BatchNorm2d eval", layer: new BatchNorm2d(64).eval(), shape: PLANES, atMost: 1.1 },

@@ -7,14 +7,20 @@ const number = new Float32Array(bits.buffer);
 /** So many cells are drawn, a prime number of them; larger tensors repeat them. */
 const DRAWN = 1_048_583;
 
-/** Numbers between 1.3 and 4.7, of bytes fifty times that; those of 16 bits are cut off. Gradients have both signs. */
-export function fill(tensor: Tensor, role: "x" | "g"): void {
+/**
+ * What a call takes x for: input, gradient, result. Inputs are numbers between 1.3 and 4.7, of bytes fifty times that; those of 16 bits are cut off.
+ * Gradients have both signs. "x about 0" is float32 input between -1.7 and 1.7.
+ */
+export type Role = "x" | "x about 0" | "g" | "y";
+
+export function fill(tensor: Tensor, role: Exclude<Role, "y">): void {
   const { data, dtype } = tensor;
-  let state = role === "x" ? 1 : 2;
+  const middle = role === "x about 0" ? 0 : 3;
+  let state = role === "g" ? 2 : 1;
   for (let i = 0; i < Math.min(DRAWN, data.length); i++) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
     const isNegative = role === "g" && Math.imul(state, 0x9e3779b1) < 0;
-    const value = 3 + (state / 2 ** 31) * 1.7;
+    const value = middle + (state / 2 ** 31) * 1.7;
     const sign = isNegative ? 0x8000 : 0;
     if (dtype === "bfloat16") {
       number[0] = value;
@@ -46,8 +52,6 @@ export function reader({ data, dtype }: Tensor): (index: number) => number {
   }
   return (index) => data[index] as number;
 }
-
-export type Role = "x" | "g" | "y";
 
 /** Makes each tensor once: calls of a group share them. */
 export class Tensors {

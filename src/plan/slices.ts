@@ -3,8 +3,8 @@ import { COLUMN_TILE, SEGMENT_CELLS } from "./grid.js";
 import type { Phase } from "./phase.js";
 
 /**
- * A phase is cut to so many slices, of cells within these bounds: long ones, whose first set alone is not summed beside another's results, but
- * not so long that some core has nothing to do at the end. The shortest are some 15 us of work.
+ * A phase is cut to so many slices, of cells within these bounds: long ones, since each has to be claimed, but not so long that some core has nothing
+ * to do at the end. The shortest are some 15 us of work.
  */
 const SLICES = 128;
 const SHORTEST_SLICE = 32_768;

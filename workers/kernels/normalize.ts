@@ -66,9 +66,10 @@ function applyPart<A, S>(
 
 /**
  * Sets of any length. Divisions and roots take as long as some fifty cells, and what follows waits for them: so there are several short sets' moments
- * on their way, and the next set's deviation while one is applied. To sum the next set in the loop that applies one does not help: where that was
- * built, an AMD processor took 1.5 times as long for rows of 1024 cells, and for none less. Of a converted set that fits the stage the conversion serves
- * both.
+ * on their way, and the next set's deviation while one is applied. Of a converted set that fits the stage the conversion serves both.
+ *
+ * To sum the next set in the loop that applies one was built, and went: on an AMD processor rows of 1024 cells took 1.5 times as long with it, sets of
+ * 16384 in place 1.4 times; only sets of 8192 cells and more that are computed in float64 took a tenth less.
  */
 @inline
 function normalizeSets<A, S>(
