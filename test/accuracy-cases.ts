@@ -46,6 +46,9 @@ export function smallCases(affine: boolean): readonly LayerCase[] {
     ...about(512).map((c) => batchNormCase([65, c], options)),
     batchNormCase([333, 5, 3], options),
     batchNormCase([50, 3, 7, 7], options),
+    // Runs of channels side by side, and how many are summed together.
+    ...about(32).map((c) => batchNormCase([9, c, 17], options)),
+    batchNormCase([5, 33, 1000], options),
     batchNormCase([17, 2, 33, 32], options),
     batchNormCase([2, 2, 4, 63, 65], options),
     batchNormCase([2, 2, 16_385], options),

@@ -49,6 +49,8 @@ export const CASES: readonly (readonly [why: string, layerCase: LayerCase])[] = 
   ["planes of several segments", batchNormCase([3, 3, 181, 181])],
   ["planes of a long run", batchNormCase([31, 3, 40, 41])],
   ["small planes", batchNormCase([301, 19, 7, 7])],
+  ["small planes of more channels than are summed side by side", batchNormCase([120, 70, 7, 7])],
+  ["runs of which few are a segment", batchNormCase([35, 40, 1000])],
   ["small volumes, nothing but statistics to apply", batchNormCase([301, 9, 3, 3, 5], { affine: false })],
   ["a column for each channel", batchNormCase([1100, 530])],
   ["long columns", batchNormCase([40_001, 7])],
