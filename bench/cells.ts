@@ -7,12 +7,13 @@ const number = new Float32Array(bits.buffer);
 /** So many cells are drawn, a prime number of them; larger tensors repeat them. */
 const DRAWN = 1_048_583;
 
-/**
- * What a call takes x for: input, gradient, result. Inputs are numbers between 1.3 and 4.7, of bytes fifty times that; those of 16 bits are cut off.
- * Gradients have both signs. "x about 0" is float32 input between -1.7 and 1.7.
- */
+/** What a call takes a tensor as: input, gradient of the output, result. */
 export type Role = "x" | "x about 0" | "g" | "y";
 
+/**
+ * Inputs are numbers between 1.3 and 4.7, "about 0" (float32 only) between -1.7 and 1.7; gradients are as inputs, with both signs. Bytes are fifty times
+ * as much; numbers of 16 bits are cut off.
+ */
 export function fill(tensor: Tensor, role: Exclude<Role, "y">): void {
   const { data, dtype } = tensor;
   const middle = role === "x about 0" ? 0 : 3;
