@@ -55,9 +55,3 @@ export const SWEEP: usize = 16;
 export const SWEPT_FROM: usize = 256;
 /** Rows that a column's pivot is the mean of, from all over the segment: neighbours in space are alike. */
 export const PIVOT_ROWS: usize = 32;
-/**
- * Rows of fewer columns than SHORT, or of WIDE and more, whose tables are more than a core's nearest cache holds, share what is looked up. Between them
- * one row at a time is faster: two rows of 512 columns took twice as long.
- */
-export const SHORT: usize = 128;
-export const WIDE: usize = 1024;

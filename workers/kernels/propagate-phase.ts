@@ -91,7 +91,7 @@ export function propagateF32Narrow(x: usize, g: usize, y: usize, n: usize, perio
 
 /** Rows that are taken at once, where they have so many columns: what is looked up for them is more than the nearest cache holds. */
 const ROWS_AT_ONCE: usize = 4;
-const WIDE: usize = 640;
+const AT_ONCE_FROM: usize = 640;
 
 /** rowOf for ROWS_AT_ONCE rows of n float32 cells that lie one after the other: what is looked up serves all. */
 export function propagateF32Rows(x: usize, g: usize, y: usize, n: usize, means: usize): void {
@@ -142,7 +142,7 @@ function propagateColumns<A>(
       row += taken - 1;
       continue;
     }
-    if (sizeof<A>() == 4 && width >= WIDE && !weight && !special && !converted() && row + ROWS_AT_ONCE <= min(end, (row / rows + 1) * rows)) {
+    if (sizeof<A>() == 4 && width >= AT_ONCE_FROM && !weight && !special && !converted() && row + ROWS_AT_ONCE <= min(end, (row / rows + 1) * rows)) {
       const at = (row * width) << 2;
       propagateF32Rows(x + at, g + at, y + at, width, means);
       row += ROWS_AT_ONCE - 1;
