@@ -13,8 +13,8 @@ export const SCRATCH_SLOTS = 256;
 export const MAX_THREADS = SCRATCH_SLOTS - 1;
 
 /**
- * A task's stage: a segment of each of two inputs as float32, then four float64 of each column of a tile. Only phases
- * that convert cells or go by columns need one.
+ * A task's stage: a segment of each of two inputs as float32, then four float64 of each column of a tile. Only phases that convert cells, go by
+ * columns, or sum runs side by side need one.
  */
 export const STAGE_BYTES = 2 * SEGMENT_CELLS * 4 + 4 * COLUMN_TILE * 8;
 /** Where the columns' part of a stage starts. */
@@ -38,9 +38,9 @@ export function stageBytesOf(phase: Phase, dtype: Dtype, backward: boolean): num
     const rows = ((backward ? 3 : 1) + (slides ? 1 : 0)) * phase.channels + (slides ? 1 : 0) + 2;
     return STAGE_BYTES + responseBytes(rows, phase.tile);
   }
-  const sweeps =
+  const sums =
     (phase.kind === "moments" && phase.layout !== "stretches") ||
     (phase.kind === "reduce" && phase.layout === "columns");
   const applies = (phase.kind === "apply" || phase.kind === "propagate") && phase.layout === "columns";
-  return sweeps || (applies && phase.width < NARROW) || isConverted(dtype) ? STAGE_BYTES : 0;
+  return sums || (applies && phase.width < NARROW) || isConverted(dtype) ? STAGE_BYTES : 0;
 }

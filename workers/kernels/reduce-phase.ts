@@ -46,7 +46,7 @@ function reduceRuns<A>(
   x: usize, g: usize, partials: usize, first: usize, count: usize, length: usize, period: usize, perSet: usize, rows: usize,
   perSegment: usize, statistics: usize,
 ): void {
-  const stride = period * length, bytes = bytesOf<A>(length), most = max<usize>(1, min(SIDE_BY_SIDE, SEGMENT / length));
+  const stride = period * length, bytes = bytesOf<A>(length), most = min(SIDE_BY_SIDE, SEGMENT / length);
   const blocks = (rows + perSegment - 1) / perSegment;
   for (let unit = first, end = first + count; unit < end; ) {
     const channel = unit % period, sample = unit / period / blocks, row = (unit / period % blocks) * perSegment;
