@@ -6,7 +6,7 @@ import { CENTRED } from "./constants";
 import {
   bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
 } from "./lanes";
-import { isModerate } from "./statistics";
+import { isBounded, isModerate } from "./statistics";
 
 @inline
 export function applied(cells: v128, mean: v128, scale: v128, shift: v128): v128 {
@@ -143,7 +143,7 @@ let offset: f32 = 0;
  */
 function takeSingle(scale: f64, shift: f64): bool {
   // As what has to hold: NaN fails.
-  const holds = isModerate(scale) && Math.abs(shift) < 1e30;
+  const holds = isModerate(scale) && isBounded(shift);
   if (!holds) return false;
   // The sign and the exponent.
   high = <f32>reinterpret<f64>(reinterpret<u64>(scale) & 0xfff0000000000000);

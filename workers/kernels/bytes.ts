@@ -5,7 +5,7 @@ import { loaded, stored } from "./cells";
 import { UINT8 } from "./constants";
 import { pinF32, pinU32 } from "./lanes";
 import { finishWhole, setSums } from "./segment-moments";
-import { isModerate, settle } from "./statistics";
+import { isBounded, isModerate, settle } from "./statistics";
 
 @inline
 export function isBytes(): bool {
@@ -31,7 +31,7 @@ const HIGH: u32 = 0xffffe000;
  */
 export function takeBytes(mean: f64, scale: f64, shift: f64): bool {
   // As what has to hold: NaN fails.
-  const holds = Math.abs(mean) < FARTHEST && isModerate(scale) && Math.abs(shift) < 1e30;
+  const holds = Math.abs(mean) < FARTHEST && isModerate(scale) && isBounded(shift);
   if (!holds) return false;
   center = <i32>Math.round(mean);
   high = reinterpret<f32>(reinterpret<u32>(<f32>scale) & HIGH);

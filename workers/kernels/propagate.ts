@@ -8,7 +8,7 @@ import { isWeighted, Unweighted, Weighted } from "./gradient";
 import {
   bytesOf, loadCell, pair0, pair1, pair2, pair3, pinF32, pinF64, putPair0, putPair1, putPair2, putPair3, storeCell,
 } from "./lanes";
-import { isModerate } from "./statistics";
+import { isBounded, isModerate } from "./statistics";
 
 @inline
 function propagated(x: v128, g: v128, mean: v128, a: v128, b: v128, c: v128): v128 {
@@ -69,7 +69,7 @@ let offset: f32 = 0;
 export function takeLine(mean: f64, a: f64, b: f64, c: f64): bool {
   center = <f32>mean;
   const moved = c - (mean - <f64>center) * b;
-  const holds = isModerate(a) && isModerate(b) && Math.abs(moved) < 1e30 && Math.abs(mean) < 1e30;
+  const holds = isModerate(a) && isModerate(b) && isBounded(moved) && isBounded(mean);
   if (!holds) return false;
   high = <f32>a;
   low = <f32>(a - <f64>high);

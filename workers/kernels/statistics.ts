@@ -1,7 +1,7 @@
 // A set's deviation, and what becomes of sets that have none that is finite.
 import { DEVIATION, LENGTH, NOTHING } from "./constants";
 import { bytesOf } from "./lanes";
-import { m2, mean, setCentred } from "./segment-moments";
+import { setCentred } from "./segment-moments";
 
 let ofLength: bool = false;
 
@@ -31,17 +31,16 @@ export function lengthShare(rstd: f64, eps: f64, products: f64): f64 {
   return rstd * eps >= 1 ? 0 : -rstd * rstd * products;
 }
 
-/** Whether a set has results that are not finite, because its moments are not: NaN or Infinity among its cells, or a variance of 0 and no eps. */
+/** Whether float32 holds this term, and sums of it with others. NaN fails. */
 @inline
-export function isSpecial(rstd: f64): bool {
-  return (m2 - m2) + (mean - mean) + (rstd - rstd) != 0;
+export function isBounded(term: f64): bool {
+  return Math.abs(term) < 1e30;
 }
 
 /** Whether float32 holds this factor, and its product with a deviation, with all digits. NaN fails. */
 @inline
 export function isModerate(factor: f64): bool {
-  const size = Math.abs(factor);
-  return size < 1e30 && (size > 1e-30 || size == 0);
+  return isBounded(factor) && (Math.abs(factor) > 1e-30 || factor == 0);
 }
 
 /** Whether one of these is NaN or infinite. */
